@@ -1,0 +1,61 @@
+"""Decides who may relay mail: KumoMTA's listener-domain policy, as a library without I/O.
+
+    policy = Policy.from_toml(text, relay_hosts=["127.0.0.1", "192.168.1.0/24"])
+    policy.decide_rcpt("10.1.2.3:25", "10.0.0.7", "ann@example.net", "bob@example.com").reply
+
+The rules, by whose numbers docstrings and tests refer to them, are in `docs/specification.md`.
+"""
+
+from listener_policy.config import PolicyConfig
+from listener_policy.connection import Connection
+from listener_policy.decision import (
+    Decision,
+    Dialect,
+    Disposition,
+    EntryRef,
+    LogReport,
+    RcptDecision,
+    Reason,
+    Report,
+    combine,
+)
+from listener_policy.domains import canonical_domain, envelope_domain
+from listener_policy.errors import ConfigError, PolicyError, Problem, RequestError
+from listener_policy.hook import HookPolicy, evaluate
+from listener_policy.networks import DEFAULT_RELAY_HOSTS, CidrSet
+from listener_policy.options import EsmtpListener, ListenerDomain
+from listener_policy.policy import Match, Policy
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "DEFAULT_RELAY_HOSTS",
+    "CidrSet",
+    "ConfigError",
+    "Connection",
+    "Decision",
+    "Dialect",
+    "Disposition",
+    "EntryRef",
+    "EsmtpListener",
+    "HookPolicy",
+    "ListenerDomain",
+    "LogReport",
+    "Match",
+    "Policy",
+    "PolicyConfig",
+    "PolicyError",
+    "Problem",
+    "RcptDecision",
+    "Reason",
+    "Report",
+    "RequestError",
+    "canonical_domain",
+    "combine",
+    "envelope_domain",
+    "evaluate",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,93 @@
+"""How values from outside are shown in messages.
+
+They may be hostile: endless, nested without end, full of control characters, or objects whose
+`repr` raises. Whatever they are, what is shown is short and plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, time
+
+LIMIT = 100
+"""How many characters of a value are shown at most (rule 1.1)."""
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def shorten(text: str) -> str:
+    """Return `text`, or its beginning with an ellipsis if it is longer than the limit."""
+    return text if len(text) <= LIMIT else text[: LIMIT - 3] + "..."
+
+
+def shown(value: object) -> str:
+    """Return `ascii(value)`, at most 100 characters, whatever the value is (rule 1.1)."""
+    if isinstance(value, str | bytes):
+        value = value[:LIMIT]  # ascii() of ten megabytes would cost ten megabytes
+    try:
+        return shorten(ascii(value))
+    except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
+        return f"<{type(value).__name__}>"
+
+
+def printable(text: str) -> str:
+    """Return `text` with everything that does not print (controls, bidi, surrogates) escaped.
+
+    The escapes are those of a TOML basic string.
+    """
+    return "".join(map(_printable_character, text))
+
+
+def _printable_character(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def quoted_key(key: object) -> str:
+    """Return a key of a document as it stands in a path: quoted, printable."""
+    return f'"{printable(key)}"' if isinstance(key, str) else shown(key)
+
+
+def option_key(key: object) -> str:
+    """Return the name of an option as it stands in a path: bare, if TOML allows that."""
+    if isinstance(key, str) and _BARE_KEY.fullmatch(key):
+        return key
+    return quoted_key(key)
+
+
+def quoted(text: str) -> str:
+    """Return a text in backticks, printable and short."""
+    if not text:
+        return "an empty string"
+    return f"`{printable(shorten(text))}`"
+
+
+def described(value: object) -> str:
+    """Return what a value of a document is, in the words of TOML and JSON (rule 3.4)."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case str():
+            return f'the string `"{printable(shorten(value))}"`'
+        case int():
+            # str() of an integer of 5,000 digits raises
+            return f"the integer `{value}`" if value.bit_length() <= 64 else "a huge integer"
+        case float():
+            return f"the number `{value}`"
+        case Mapping():
+            return "a table"
+        case list() | tuple() | set() | frozenset():
+            return "a list"
+        case date() | time():
+            return "a date or time"
+        case bytes() | bytearray():
+            return "bytes"
+        case _:
+            return f"a value of type `{type(value).__name__}`"

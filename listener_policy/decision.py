@@ -1,0 +1,427 @@
+"""Decisions: what is granted, put together from what an entry says (rules 4.2 to 4.5).
+
+All that a decision says, but for the entry that it was taken from, is one of 144 `Outcome`s: four
+booleans and two options of three values. All that a `RcptDecision` says, but for its two halves,
+is one of 288 `Verdict`s. Both are made once, when this module is imported, so that deciding means
+picking one, and everything about a kind of decision can be read in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from typing import ClassVar, Final, NamedTuple, Never, cast, final
+
+from listener_policy._display import described, shown
+from listener_policy.errors import Malformed, RequestError
+
+__all__ = [
+    "Decision",
+    "Dialect",
+    "Disposition",
+    "EntryRef",
+    "LogReport",
+    "RcptDecision",
+    "Reason",
+    "Report",
+    "combine",
+]
+
+
+class Dialect(StrEnum):
+    """Which reading of KumoMTA's listener-domain policy holds, where there are two (S1 to S4)."""
+
+    DOCUMENTED = "documented"
+    """What the user guide says."""
+    KUMOMTA = "kumomta"
+    """What the engine does."""
+
+
+def check_dialect(dialect: object) -> None:
+    """Raise `Malformed` for anything but a `Dialect`, its value as text included."""
+    if not isinstance(dialect, Dialect):
+        values = [known.value for known in Dialect]
+        hint = f"did you mean `Dialect({dialect!r})`?" if dialect in values else None
+        raise Malformed("a `Dialect`", described(dialect), hint)
+
+
+class LogReport(StrEnum):
+    """What becomes of a report, as `log_oob` and `log_arf` say it. `IGNORE` alone is falsy."""
+
+    IGNORE = "Ignore"
+    """It is treated as any other message."""
+    LOG_THEN_DROP = "LogThenDrop"
+    """It is accepted, logged and discarded."""
+    LOG_THEN_RELAY = "LogThenRelay"
+    """It is accepted, logged and relayed; under `DOCUMENTED`, if it may be relayed (S3)."""
+
+    def __bool__(self) -> bool:
+        return self is not LogReport.IGNORE
+
+
+class Report(StrEnum):
+    """The kinds of reports that a policy tells from other messages."""
+
+    ARF = "arf"
+    """An abuse report (RFC 5965)."""
+    OOB = "oob"
+    """A delivery report that arrives out of band (RFC 3464)."""
+
+
+class Reason(StrEnum):
+    """Why a decision is what it is: the first of these that holds (rule 4.5)."""
+
+    RELAY_HOSTS = "RELAY_HOSTS"
+    RELAY_FROM = "RELAY_FROM"
+    RELAY_FROM_AUTHZ = "RELAY_FROM_AUTHZ"
+    RELAY_TO = "RELAY_TO"
+    LOG_ARF = "LOG_ARF"
+    LOG_OOB = "LOG_OOB"
+    DENIED = "DENIED"
+
+
+class EntryRef(NamedTuple):
+    """Which entry: the listener and the pattern under which it is written, both canonical."""
+
+    listener: str
+    pattern: str
+
+
+class _Answer:
+    """What all answers have in common: no truth value, and a readable form."""
+
+    __slots__ = ()
+
+    _shown: ClassVar[tuple[str, ...]]
+    """The names of what an answer says, in the order in which they are shown."""
+
+    def __bool__(self) -> Never:
+        raise TypeError(
+            f"a {type(self).__name__} is neither true nor false: say which permission is meant "
+            f"({', '.join(f'.{name}' for name in self._permissions)})"
+        )
+
+    _permissions: ClassVar[tuple[str, ...]]
+    """The names among them for which a truth value could be mistaken."""
+
+    def __repr__(self) -> str:
+        shown_values = (f"{name}={_plain(getattr(self, name))}" for name in self._shown)
+        return f"{type(self).__name__}({', '.join(shown_values)})"
+
+
+def _plain(value: object) -> str:
+    return str(value) if isinstance(value, StrEnum) else repr(value)
+
+
+class Outcome(NamedTuple):
+    """All of a decision but the entry that it was taken from."""
+
+    relay_hosts: bool
+    relay_from: bool
+    relay_from_authz: bool
+    relay_to: bool
+    log_oob: LogReport
+    log_arf: LogReport
+
+
+def _first_reason(outcome: Outcome) -> Reason:
+    return next((r for r in _REASONS if getattr(outcome, r.lower())), Reason.DENIED)
+
+
+_REASONS: Final = tuple(reason for reason in Reason if reason is not Reason.DENIED)
+
+
+ACCEPTED_RCPT: Final = "250 2.1.5 OK"
+ACCEPTED_DATA: Final = "250 2.0.0 OK"
+REFUSED: Final = "550 5.7.1 relaying not permitted"
+
+
+@final
+@dataclass(frozen=True, slots=True, repr=False)
+class Disposition(_Answer):
+    """What becomes of a message for one recipient, once it is there (rule 4.4)."""
+
+    _shown = ("accept", "log", "relay", "reply")
+    _permissions = ("accept", "log", "relay")
+
+    accept: bool
+    """Whether the message is accepted at all."""
+    log: bool
+    """Whether it is a report that is to be logged."""
+    relay: bool
+    """Whether it is to be relayed; what is accepted and not relayed is dropped."""
+
+    @property
+    def reply(self) -> str:
+        """The SMTP reply after DATA."""
+        return ACCEPTED_DATA if self.accept else REFUSED
+
+
+class Verdict(NamedTuple):
+    """All of a decision about a recipient but its halves (rules 4.3 to 4.5)."""
+
+    accept: bool
+    relay: bool
+    log_oob: LogReport
+    log_arf: LogReport
+    reason: Reason
+    dialect: Dialect
+    message: Disposition
+    arf_report: Disposition
+    oob_report: Disposition
+
+
+@final
+class Decision(_Answer):
+    """What a listener grants a peer with regard to one domain (rule 4.2).
+
+    Immutable, hashable, comparable and picklable; equal if all that it says is equal. It has no
+    truth value: ask for the permission that is meant.
+    """
+
+    __slots__ = ("_entry", "_outcome")
+    _shown = (*Outcome._fields, "entry")
+    _permissions = ("may_send", "may_receive")
+
+    def __init__(self, entry: EntryRef | None, outcome: Outcome) -> None:
+        self._entry = entry
+        self._outcome = outcome
+
+    @property
+    def relay_hosts(self) -> bool:
+        """Whether the peer is in the listener's `relay_hosts`."""
+        return self._outcome.relay_hosts
+
+    @property
+    def relay_from(self) -> bool:
+        """Whether the peer is in the entry's `relay_from`."""
+        return self._outcome.relay_from
+
+    @property
+    def relay_from_authz(self) -> bool:
+        """Whether the authenticated identity is in the entry's `relay_from_authz`."""
+        return self._outcome.relay_from_authz
+
+    @property
+    def relay_to(self) -> bool:
+        """The entry's `relay_to`."""
+        return self._outcome.relay_to
+
+    @property
+    def log_oob(self) -> LogReport:
+        """The entry's `log_oob`, a boolean resolved by the dialect (S2)."""
+        return self._outcome.log_oob
+
+    @property
+    def log_arf(self) -> LogReport:
+        """The entry's `log_arf`, a boolean resolved by the dialect (S2)."""
+        return self._outcome.log_arf
+
+    @property
+    def entry(self) -> EntryRef | None:
+        """The entry that governs the domain, or `None`."""
+        return self._entry
+
+    @property
+    def may_send(self) -> bool:
+        """Whether a sender of this domain may relay to anywhere (rule 4.3)."""
+        outcome = self._outcome
+        return outcome.relay_hosts or outcome.relay_from or outcome.relay_from_authz
+
+    @property
+    def may_receive(self) -> bool:
+        """Whether anybody may relay to a recipient of this domain (rule 4.3)."""
+        return self._outcome.relay_hosts or self._outcome.relay_to
+
+    @property
+    def reason(self) -> Reason:
+        """The first permission that is granted (rule 4.5)."""
+        return _first_reason(self._outcome)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Decision):
+            return NotImplemented
+        return self._outcome == other._outcome and self._entry == other._entry
+
+    def __hash__(self) -> int:
+        return hash((self._entry, self._outcome))
+
+
+@final
+class RcptDecision(_Answer):
+    """Whether a listener accepts one recipient of one message (rule 4.3).
+
+    Immutable, hashable, comparable and picklable. It has no truth value, and `.accept` is no
+    permission to queue the message: ask `after_data` for that, once the message is there.
+    """
+
+    __slots__ = ("_recipient", "_sender", "_verdict")
+    _shown = ("accept", "relay", "log_oob", "log_arf", "reason", "reply", "sender", "recipient")
+    _permissions = ("accept", "relay")
+
+    def __init__(self, sender: Decision, recipient: Decision, verdict: Verdict) -> None:
+        self._sender = sender
+        self._recipient = recipient
+        self._verdict = verdict
+
+    @property
+    def accept(self) -> bool:
+        """Whether RCPT TO is accepted, be it only to see whether a report follows."""
+        return self._verdict.accept
+
+    @property
+    def relay(self) -> bool:
+        """Whether any message may be relayed."""
+        return self._verdict.relay
+
+    @property
+    def log_oob(self) -> LogReport:
+        """What becomes of a delivery report: the recipient's option, after S4."""
+        return self._verdict.log_oob
+
+    @property
+    def log_arf(self) -> LogReport:
+        """What becomes of an abuse report: the recipient's option, after S4."""
+        return self._verdict.log_arf
+
+    @property
+    def reason(self) -> Reason:
+        """The first permission that holds (rule 4.5)."""
+        return self._verdict.reason
+
+    @property
+    def reply(self) -> str:
+        """The SMTP reply to RCPT TO."""
+        return ACCEPTED_RCPT if self._verdict.accept else REFUSED
+
+    @property
+    def sender(self) -> Decision:
+        """The decision about the sender's domain."""
+        return self._sender
+
+    @property
+    def recipient(self) -> Decision:
+        """The decision about the recipient's domain."""
+        return self._recipient
+
+    def after_data(self, report: Report | None) -> Disposition:
+        """What becomes of the message, once it is there (rule 4.4).
+
+        report: what the message is, `None` for anything but a report. Raises `RequestError` if
+        `report` is something else.
+        """
+        if report is None:
+            return self._verdict.message
+        if report is Report.ARF:
+            return self._verdict.arf_report
+        if cast("object", report) is Report.OOB:
+            return self._verdict.oob_report
+        raise RequestError(f"report: expected a `Report` or `None`, found `{shown(report)}`")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RcptDecision):
+            return NotImplemented
+        return self._halves() == other._halves()
+
+    def __hash__(self) -> int:
+        return hash(self._halves())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _combined, self._halves()
+
+    def _halves(self) -> tuple[Decision, Decision, Dialect]:
+        """What determines all the rest."""
+        return self._sender, self._recipient, self._verdict.dialect
+
+
+def _combined(sender: Decision, recipient: Decision, dialect: Dialect) -> RcptDecision:
+    return combine(sender, recipient, dialect=dialect)
+
+
+def _verdict(outcome: Outcome, dialect: Dialect) -> Verdict:
+    """What is decided about a recipient (rules 4.3 to 4.5).
+
+    outcome: the permissions of the sender's entry with the options of the recipient's.
+    """
+    hosts = outcome.relay_hosts
+    relay = hosts or outcome.relay_from or outcome.relay_from_authz or outcome.relay_to
+    log_oob, log_arf = outcome.log_oob, outcome.log_arf
+    if hosts and dialect is Dialect.DOCUMENTED:  # S4
+        log_oob = log_arf = LogReport.IGNORE
+    accept = relay or log_oob is not LogReport.IGNORE or log_arf is not LogReport.IGNORE
+
+    def disposition(option: LogReport) -> Disposition:
+        if not accept:
+            return Disposition(accept=False, log=False, relay=False)
+        if option is LogReport.IGNORE:
+            return Disposition(accept=relay, log=False, relay=relay)
+        may_relay = relay or dialect is Dialect.KUMOMTA  # S3
+        return Disposition(
+            accept=True, log=True, relay=option is LogReport.LOG_THEN_RELAY and may_relay
+        )
+
+    return Verdict(
+        accept,
+        relay,
+        log_oob,
+        log_arf,
+        _first_reason(outcome),
+        dialect,
+        message=disposition(LogReport.IGNORE),
+        arf_report=disposition(log_arf),
+        oob_report=disposition(log_oob),
+    )
+
+
+def sender_index(relay_hosts: bool, relay_from: bool, relay_from_authz: bool) -> int:
+    """What a sender may, as one number."""
+    return 4 * relay_hosts + 2 * relay_from + relay_from_authz
+
+
+_OPTIONS: Final = tuple(product((False, True), LogReport, LogReport))
+_SENDERS: Final = tuple(product((False, True), repeat=3))
+"""In the order of `sender_index`."""
+
+OUTCOMES: Final = {
+    (relay_to, log_oob, log_arf): tuple(
+        Outcome(hosts, from_, authz, relay_to, log_oob, log_arf) for hosts, from_, authz in _SENDERS
+    )
+    for relay_to, log_oob, log_arf in _OPTIONS
+}
+"""By `(relay_to, log_oob, log_arf)`, the outcomes by `sender_index`."""
+
+VERDICTS: Final = {
+    (dialect, options): tuple(_verdict(outcome, dialect) for outcome in OUTCOMES[options])
+    for dialect in Dialect
+    for options in _OPTIONS
+}
+"""By dialect and the *recipient's* `(relay_to, log_oob, log_arf)`, the verdicts by the
+`sender_index` of the *sender's* entry: neither takes a permission from the other (4.3)."""
+
+
+def combine(
+    sender: Decision, recipient: Decision, *, dialect: Dialect = Dialect.DOCUMENTED
+) -> RcptDecision:
+    """Put the decisions about a sender's and a recipient's domain together (rule 4.3).
+
+    For servers that find entries elsewhere and ask `evaluate` about them. Raises `RequestError` if
+    the two differ in `relay_hosts`, since then they are not of one connection, or if an argument
+    is of another type.
+    """
+    for name, half in (("sender", sender), ("recipient", recipient)):
+        if not isinstance(cast("object", half), Decision):
+            raise RequestError(f"{name}: expected a `Decision`, found `{shown(half)}`")
+    try:
+        check_dialect(dialect)
+    except Malformed as malformed:
+        raise RequestError(f"dialect: {malformed.message}") from None
+    if sender.relay_hosts is not recipient.relay_hosts:
+        raise RequestError(
+            "expected two decisions about one connection, found "
+            f"relay_hosts={sender.relay_hosts} for the sender and "
+            f"relay_hosts={recipient.relay_hosts} for the recipient"
+        )
+    index = sender_index(sender.relay_hosts, sender.relay_from, sender.relay_from_authz)
+    options = (recipient.relay_to, recipient.log_oob, recipient.log_arf)
+    return RcptDecision(sender, recipient, VERDICTS[dialect, options][index])

@@ -1,0 +1,122 @@
+"""Entries, compiled: all that they can grant, and how one is asked (rules 4.2 and 4.3).
+
+An entry tells eight kinds of senders apart (in `relay_hosts` or not, in its `relay_from` or not,
+in its `relay_from_authz` or not), and the rest of it is fixed. So what is decided is looked up:
+its eight outcomes and its eight verdicts are there before anybody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from listener_policy._intervals import EMPTY, Bounds, contains
+from listener_policy.decision import (
+    OUTCOMES,
+    VERDICTS,
+    Decision,
+    Dialect,
+    EntryRef,
+    LogReport,
+    Outcome,
+    RcptDecision,
+    Verdict,
+    sender_index,
+)
+from listener_policy.options import ListenerDomain
+
+__all__ = ["NO_ENTRY", "Entry", "Grants", "compiled", "compiler", "decide", "decide_rcpt"]
+
+
+class Grants(NamedTuple):
+    """What an entry says, as the dialect reads it.
+
+    `outcomes` and `verdicts` are by `sender_index`: the first of the domain itself, the second of
+    a recipient in the domain, the index then being that of the sender's entry.
+    """
+
+    relay_from: Bounds
+    relay_from_authz: frozenset[str]
+    outcomes: tuple[Outcome, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+class Entry(NamedTuple):
+    """What governs a domain. `ref` is `None` where there is no entry, or none with a place."""
+
+    ref: EntryRef | None
+    grants: Grants
+
+
+_TRUE_MEANS: Final = {
+    Dialect.DOCUMENTED: LogReport.LOG_THEN_DROP,
+    Dialect.KUMOMTA: LogReport.LOG_THEN_RELAY,
+}
+"""What `log_oob = true` and `log_arf = true` stand for (S2)."""
+
+_NO_OPTIONS: Final = (False, LogReport.IGNORE, LogReport.IGNORE)
+
+NO_ENTRY: Final = {
+    dialect: Entry(
+        None,
+        Grants(EMPTY, frozenset(), OUTCOMES[_NO_OPTIONS], VERDICTS[dialect, _NO_OPTIONS]),
+    )
+    for dialect in Dialect
+}
+"""What governs where no entry does: nothing is granted."""
+
+
+def compiled(options: ListenerDomain, dialect: Dialect) -> Grants:
+    """What an entry grants, its booleans read as the dialect reads them (S2)."""
+    log_oob, log_arf = (
+        (_TRUE_MEANS[dialect] if option else LogReport.IGNORE)
+        if isinstance(option, bool)
+        else option
+        for option in (options.log_oob, options.log_arf)
+    )
+    fixed = (options.relay_to, log_oob, log_arf)
+    return Grants(
+        options.relay_from.bounds,
+        options.relay_from_authz,
+        OUTCOMES[fixed],
+        VERDICTS[dialect, fixed],
+    )
+
+
+def compiler(dialect: Dialect) -> Callable[[ListenerDomain], Grants]:
+    """A function that compiles entries, each model once: loading shares them."""
+    known: dict[int, Grants] = {}
+
+    def compile_once(options: ListenerDomain) -> Grants:
+        grants = known.get(id(options))
+        if grants is None:
+            grants = known[id(options)] = compiled(options, dialect)
+        return grants
+
+    return compile_once
+
+
+def decide(entry: Entry, relay_hosts: bool, address: int, auth: str | None) -> Decision:
+    """Decide about one domain (rule 4.2)."""
+    return Decision(entry.ref, entry.grants.outcomes[_index(entry, relay_hosts, address, auth)])
+
+
+def decide_rcpt(
+    sender: Entry, recipient: Entry, relay_hosts: bool, address: int, auth: str | None
+) -> RcptDecision:
+    """Decide about one recipient (rule 4.3)."""
+    index = _index(sender, relay_hosts, address, auth)
+    return RcptDecision(
+        Decision(sender.ref, sender.grants.outcomes[index]),
+        decide(recipient, relay_hosts, address, auth),
+        recipient.grants.verdicts[index],
+    )
+
+
+def _index(entry: Entry, relay_hosts: bool, address: int, auth: str | None) -> int:
+    grants = entry.grants
+    return sender_index(
+        relay_hosts,
+        contains(grants.relay_from, address),
+        auth in grants.relay_from_authz,  # None is in no set of strings
+    )

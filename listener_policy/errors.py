@@ -1,0 +1,122 @@
+"""What can go wrong, and whose fault it is.
+
+- `ConfigError`: the operator's. A configuration is wrong; nothing of it is used. It carries every
+  problem that was found, not the first.
+- `RequestError`: the embedding server's. It asked something that cannot be understood, such as a
+  peer that is no address. Nothing that arrives from the network ever causes one (rule 1.2).
+
+Both are `PolicyError`, which is a `ValueError`. No other exception leaves this package on purpose,
+but for `pydantic.ValidationError` from models that are constructed in Python and `TypeError` from
+the truth value of an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+__all__ = ["ConfigError", "PolicyError", "Problem", "RequestError"]
+
+
+class PolicyError(ValueError):
+    """The base of all errors of this package."""
+
+
+class RequestError(PolicyError):
+    """A question that cannot be understood: a bug of the server that asks (rule 1.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a configuration (rule 3.4).
+
+    document: index of the text among those that were given, or `None` for an argument of the call.
+    path: where in the document, spelled as TOML spells it (`"a.com".relay_from[0]`); empty where
+        the document as a whole is meant.
+    message: what was found and what was expected, in one line.
+    hint: the nearest right thing as a question or an advice, or `None` where there is none.
+    """
+
+    document: int | None
+    path: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        where = [] if self.document is None else [f"document {self.document}"]
+        where += [self.path] if self.path else []
+        hint = "" if self.hint is None else f"; {self.hint}"
+        return ": ".join([*where, self.message]) + hint
+
+
+class ConfigError(PolicyError):
+    """A configuration that cannot be used, with all of its problems (rule 3.4).
+
+    The exception of the underlying parser or validator is the `__cause__`, where there was one; if
+    there were several, an `ExceptionGroup` of them is.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return str(self.problems[0])
+        return "\n".join([f"{len(self.problems)} problems:", *(f"  {p}" for p in self.problems)])
+
+
+class Malformed(ValueError):  # noqa: N818 - it is no error yet
+    """Internal: a text that is not what it should be, before anybody knows where it stood.
+
+    Whoever knows the place makes a `Problem` or a `RequestError` of it.
+    """
+
+    def __init__(self, expected: str, found: str, hint: str | None = None) -> None:
+        super().__init__(expected, found, hint)
+        self.expected = expected
+        self.found = found
+        self.hint = hint
+
+    @property
+    def message(self) -> str:
+        """What was expected and what was found, in one line."""
+        return f"expected {self.expected}, found {self.found}"
+
+
+class ProblemList:
+    """Internal: collects problems, so that all of them are reported at once."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+        self._causes: list[Exception] = []
+
+    def add(self, document: int | None, path: str, message: str, hint: str | None = None) -> None:
+        """Add one problem."""
+        self._problems.append(Problem(document, path, message, hint))
+
+    def add_malformed(self, document: int | None, path: str, malformed: Malformed) -> None:
+        """Add a malformed text, now that its place is known."""
+        self.add(document, path, malformed.message, malformed.hint)
+
+    def caused_by(self, cause: Exception) -> None:
+        """Remember the foreign exception behind the problems that were just added."""
+        self._causes.append(cause)
+
+    def extend(self, error: ConfigError, path: str) -> None:
+        """Add the problems of another error, found below `path`."""
+        for problem in error.problems:
+            self.add(problem.document, path + problem.path, problem.message, problem.hint)
+
+    def raise_if_any(self) -> None:
+        """Raise `ConfigError` if there is a problem."""
+        if self._problems:
+            self.fail()
+
+    def fail(self) -> NoReturn:
+        """Raise `ConfigError` with everything that was collected."""
+        cause: Exception | None = None
+        if self._causes:
+            several = len(self._causes) > 1
+            cause = ExceptionGroup("causes", self._causes) if several else self._causes[0]
+        raise ConfigError(tuple(self._problems)) from cause

@@ -1,0 +1,173 @@
+"""Deciding where the entries are not in a table: KumoMTA's hook, a database, an `await`.
+
+`HookPolicy` asks a function of the server for the entry, as KumoMTA asks `get_listener_domain`.
+Servers that cannot answer in a plain function (they must await, or ask in bulk) find the two
+entries themselves and put them through `evaluate` and `combine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import CoroutineType
+from typing import TypeAlias, final
+
+from listener_policy._display import described
+from listener_policy._intervals import Bounds, contains
+from listener_policy.addresses import Peer, peer_address
+from listener_policy.connection import Connection, checked_identity
+from listener_policy.decision import Decision, Dialect, RcptDecision, check_dialect
+from listener_policy.entries import NO_ENTRY, Entry, compiled, decide
+from listener_policy.errors import Malformed, PolicyError, ProblemList
+from listener_policy.listeners import Listener, canonical_listener
+from listener_policy.networks import DEFAULT_RELAY_HOSTS, CidrSet
+from listener_policy.options import EsmtpListener, ListenerDomain
+from listener_policy.policy import read_arguments
+from listener_policy.relay_hosts import Blocks, read_relay_hosts
+
+__all__ = ["GetListenerDomain", "HookPolicy", "evaluate"]
+
+GetListenerDomain: TypeAlias = Callable[[str, str, Connection], ListenerDomain | None]
+"""The hook: `(domain, listener, connection)`, names canonical, to the entry or `None`."""
+
+
+@final
+class HookPolicy:
+    """A policy whose entries a function knows (KumoMTA's `get_listener_domain`).
+
+    get_listener_domain: is given the canonical domain (`""` for the null sender), the canonical
+        listener and the `Connection`, and returns the entry that governs, or `None`. It is not
+        asked about domains that are not valid, nor, under `DOCUMENTED`, for peers in `relay_hosts`
+        (S4); what is decided then is what is decided without an entry. What it raises goes
+        through. No answer is kept.
+
+    The other arguments and what is raised are those of `Policy`. `.entry` is `None` in its
+    decisions.
+    """
+
+    __slots__ = ("__weakref__", "_dialect", "_get_listener_domain", "_relay_hosts")
+
+    def __init__(
+        self,
+        get_listener_domain: GetListenerDomain,
+        *,
+        relay_hosts: Blocks = DEFAULT_RELAY_HOSTS,
+        listeners: Iterable[EsmtpListener] = (),
+        dialect: Dialect = Dialect.DOCUMENTED,
+    ) -> None:
+        problems = ProblemList()
+        if not callable(get_listener_domain):
+            found = described(get_listener_domain)
+            problems.add(None, "get_listener_domain", f"expected a function, found {found}")
+        self._relay_hosts = read_arguments(relay_hosts, listeners, dialect, problems)
+        problems.raise_if_any()
+        self._get_listener_domain = get_listener_domain
+        self._dialect = dialect
+
+    @property
+    def listeners(self) -> tuple[EsmtpListener, ...]:
+        """The listeners that state their own `relay_hosts`."""
+        return self._relay_hosts.listeners
+
+    @property
+    def relay_hosts(self) -> CidrSet:
+        """The `relay_hosts` of listeners that state none (rule 4.1)."""
+        return self._relay_hosts.default
+
+    @property
+    def dialect(self) -> Dialect:
+        """The reading that holds, where guide and engine differ."""
+        return self._dialect
+
+    def decide(
+        self, listener: Listener, peer: Peer, domain: str, auth: str | None = None
+    ) -> Decision:
+        """What a listener grants a peer with regard to one domain; see `Policy.decide`.
+
+        Raises what the hook raises, and `PolicyError` if it answers with another type.
+        """
+        return self.connection(listener, peer, auth).decide(domain)
+
+    def decide_rcpt(
+        self, listener: Listener, peer: Peer, sender: str, recipient: str, auth: str | None = None
+    ) -> RcptDecision:
+        """Whether a listener accepts one recipient; see `Policy.decide_rcpt`.
+
+        Raises what the hook raises, and `PolicyError` if it answers with another type.
+        """
+        return self.connection(listener, peer, auth).decide_rcpt(sender, recipient)
+
+    def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
+        """The questions of one connection; see `Policy.connection`."""
+        name = canonical_listener(listener)
+        relay_hosts = self._relay_hosts.of(self._relay_hosts.source(name)).bounds
+        rules = _HookRules(self._dialect, relay_hosts, name, self._get_listener_domain)
+        return Connection(rules, listener, peer, auth)
+
+
+@final
+class _HookRules:
+    """What holds at one listener, as the hook knows it."""
+
+    __slots__ = ("_get_listener_domain", "_listener", "dialect", "relay_hosts")
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        relay_hosts: Bounds,
+        listener: str,
+        get_listener_domain: GetListenerDomain,
+    ) -> None:
+        self.dialect = dialect
+        self.relay_hosts = relay_hosts
+        self._listener = listener
+        self._get_listener_domain = get_listener_domain
+
+    def governing(self, domain: str, connection: Connection, /) -> Entry:
+        """What the hook answers, compiled."""
+        if connection.in_relay_hosts and self.dialect is Dialect.DOCUMENTED:  # S4
+            return NO_ENTRY[self.dialect]
+        options = self._get_listener_domain(domain, self._listener, connection)
+        return _entry("get_listener_domain", options, self.dialect)
+
+
+def evaluate(
+    options: ListenerDomain | None,
+    peer: Peer,
+    auth: str | None = None,
+    *,
+    relay_hosts: Blocks = (),
+    dialect: Dialect = Dialect.DOCUMENTED,
+) -> Decision:
+    """What an entry that was found elsewhere grants a peer (rule 4.2).
+
+    options: the entry that governs the domain, or `None` if none does.
+    relay_hosts: those of the listener; a `CidrSet` is read once, a list of blocks at every call.
+
+    The other arguments are those of `Policy.decide`; `.entry` of the decision is `None`. Raises
+    `RequestError` for a peer or identity that cannot be understood, `ConfigError` for
+    `relay_hosts` that are wrong and `PolicyError` for options of another type.
+    """
+    problems = ProblemList()
+    try:
+        check_dialect(dialect)
+    except Malformed as malformed:
+        problems.add_malformed(None, "dialect", malformed)
+    hosts = read_relay_hosts(relay_hosts, problems)
+    problems.raise_if_any()
+    address = peer_address(peer)
+    identity = checked_identity(auth)
+    entry = _entry("options", options, dialect)
+    return decide(entry, contains(hosts.bounds, address), address, identity)
+
+
+def _entry(what: str, options: object, dialect: Dialect) -> Entry:
+    if options is None:
+        return NO_ENTRY[dialect]
+    if isinstance(options, ListenerDomain):
+        return Entry(None, compiled(options, dialect))
+    found = described(options)
+    hint = ""
+    if isinstance(options, CoroutineType):
+        options.close()  # or it complains of never having been awaited
+        hint = "; await the entry first and give it to `evaluate`"
+    raise PolicyError(f"{what}: expected a `ListenerDomain` or `None`, found {found}{hint}")

@@ -1,0 +1,259 @@
+"""CIDR blocks, and sets of addresses made of them (rules 1.3, 3.1 and 3.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Final, TypeAlias, cast, final
+
+from listener_policy import _intervals
+from listener_policy._display import described, quoted
+from listener_policy._intervals import EMPTY, Bounds
+from listener_policy.addresses import (
+    IPV4_END,
+    IPV4_START,
+    LINE_END,
+    IPAddress,
+    Peer,
+    parse_address,
+    peer_address,
+)
+from listener_policy.errors import Malformed, ProblemList
+
+__all__ = ["DEFAULT_RELAY_HOSTS", "Block", "CidrSet", "IPNetwork", "read_cidr_set"]
+
+IPNetwork: TypeAlias = IPv4Network | IPv6Network
+Block: TypeAlias = str | IPAddress | IPNetwork
+
+_ANY: Final = "any"
+_IPV4_BITS: Final = 32
+_IPV6_BITS: Final = 128
+_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
+_SHORT_FORM = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}(?=/)")
+_A_BLOCK = "`ip`, `ip/length` or `any`"
+
+
+@final
+class CidrSet:
+    """An immutable set of IPv4 and IPv6 addresses, written as CIDR blocks.
+
+    `CidrSet(blocks)` and `CidrSet.parse(blocks)` are the same: the union of blocks, each a text as
+    rule 3.1 has it (`"10.0.0.0/24"`, `"2001:db8::1"`, `"any"`) or an `ipaddress` object. Both raise
+    `ConfigError` with a problem for each block that is wrong, its path being `[index]`.
+
+    Equality is equality of sets: overlap, order and spelling are gone once the set is made. An
+    IPv4-mapped IPv6 address is the IPv4 address, and no other IPv6 address is (rule 1.3).
+
+    >>> CidrSet(["10.0.0.0/9", "10.128.0.0/9"]) == CidrSet(["10.0.0.0/8"])
+    True
+    >>> "::ffff:10.1.2.3" in CidrSet(["10.0.0.0/8"])
+    True
+    """
+
+    __slots__ = ("_bounds",)
+
+    _bounds: Bounds
+
+    def __init__(self, blocks: Iterable[Block] = ()) -> None:
+        problems = ProblemList()
+        made = read_cidr_set(
+            blocks, lambda index, wrong: problems.add_malformed(None, _index_path(index), wrong)
+        )
+        problems.raise_if_any()
+        self._bounds = made.bounds
+
+    @classmethod
+    def parse(cls, blocks: Iterable[Block]) -> CidrSet:
+        """The union of the blocks. Raises `ConfigError` with every block that is wrong."""
+        return cls(blocks)
+
+    @classmethod
+    def from_bounds(cls, bounds: Bounds) -> CidrSet:
+        """The set of boundaries that are in normal form, as the engine makes them."""
+        made = cls.__new__(cls)
+        made._bounds = bounds
+        return made
+
+    @property
+    def bounds(self) -> Bounds:
+        """The set as boundaries on the line of `listener_policy.addresses`, for the engine."""
+        return self._bounds
+
+    def __contains__(self, address: Peer) -> bool:
+        """Whether the address is in the set; a binary search.
+
+        Raises `RequestError` if it is no address.
+        """
+        return _intervals.contains(self._bounds, peer_address(address))
+
+    def __iter__(self) -> Iterator[IPNetwork]:
+        """The fewest blocks that make up the set: IPv4 before IPv6, each in order.
+
+        An IPv6 block that is shown may bridge `::ffff:0:0/96`, which is IPv4's (rule 1.3): the set
+        of all IPv6 addresses is shown as `::/0`.
+        """
+        ipv4 = _intervals.intersection(self._bounds, _IPV4)
+        for start, size in _intervals.aligned_blocks(ipv4):
+            yield IPv4Network((start - IPV4_START, _IPV4_BITS - size.bit_length() + 1))
+        bridged = _intervals.union(self._bounds, _IPV4)
+        for start, size in _intervals.aligned_blocks(bridged):
+            block = _without_bridge_at_the_end(start, size)
+            if block is not None:
+                yield IPv6Network((block[0], _IPV6_BITS - block[1].bit_length() + 1))
+
+    def to_list(self) -> list[str]:
+        """The set as a configuration writes it: the blocks of `__iter__` as text, or `any`."""
+        if self._bounds == (0, LINE_END):
+            return [_ANY]
+        return [str(block.network_address if block.num_addresses == 1 else block) for block in self]
+
+    def __bool__(self) -> bool:
+        """Whether any address is in the set."""
+        return self._bounds != EMPTY
+
+    def __or__(self, other: CidrSet) -> CidrSet:
+        return self._combined(other, _intervals.union)
+
+    def __and__(self, other: CidrSet) -> CidrSet:
+        return self._combined(other, _intervals.intersection)
+
+    def __sub__(self, other: CidrSet) -> CidrSet:
+        return self._combined(other, _intervals.difference)
+
+    def __xor__(self, other: CidrSet) -> CidrSet:
+        return self._combined(other, _intervals.symmetric_difference)
+
+    def _combined(self, other: object, operation: Callable[[Bounds, Bounds], Bounds]) -> CidrSet:
+        if not isinstance(other, CidrSet):
+            return cast("CidrSet", NotImplemented)
+        return CidrSet.from_bounds(operation(self._bounds, other._bounds))
+
+    def __le__(self, other: CidrSet) -> bool:
+        """Whether every address of this set is in the other."""
+        if not isinstance(cast("object", other), CidrSet):
+            return NotImplemented
+        return _intervals.difference(self._bounds, other._bounds) == EMPTY
+
+    def __lt__(self, other: CidrSet) -> bool:
+        return self <= other and self != other
+
+    def __eq__(self, other: object) -> bool:
+        return self._bounds == other._bounds if isinstance(other, CidrSet) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._bounds)
+
+    def __repr__(self) -> str:
+        return f"CidrSet({self.to_list()})"
+
+
+def read_cidr_set(blocks: object, report: Callable[[int | None, Malformed], None]) -> CidrSet:
+    """The set that a list of blocks stands for, without those that were reported.
+
+    `report` is called with the index of each block that is wrong and with what is wrong, or with
+    `None` if `blocks` is no list at all.
+    """
+    if isinstance(blocks, CidrSet):
+        return blocks
+    ranges: list[tuple[int, int]] = []
+    if isinstance(blocks, str | bytes | Mapping) or not isinstance(blocks, Iterable):
+        report(None, Malformed("a list of CIDR blocks", described(cast("object", blocks))))
+        return CidrSet.from_bounds(EMPTY)
+    for index, block in enumerate(cast("Iterable[object]", blocks)):
+        try:
+            ranges += _parse_block(block)
+        except Malformed as malformed:
+            report(index, malformed)
+    return CidrSet.from_bounds(_intervals.from_ranges(ranges))
+
+
+def _index_path(index: int | None) -> str:
+    return "" if index is None else f"[{index}]"
+
+
+_IPV4: Final[Bounds] = (IPV4_START, IPV4_END)
+
+
+def _without_bridge_at_the_end(start: int, size: int) -> tuple[int, int] | None:
+    """An IPv6 block that was made with IPv4 filled in, or what is left of it without.
+
+    The bridge is worth showing only in the middle of a block. As one of its two halves it is cut
+    off again; as the whole block there is nothing to show.
+    """
+    ipv4_size = IPV4_END - IPV4_START
+    if (start, size) == (IPV4_START, ipv4_size):
+        return None
+    if size == 2 * ipv4_size and start <= IPV4_START < start + size:
+        return start, ipv4_size  # IPV4_START is odd among blocks of its size: the second half
+    return start, size
+
+
+def _parse_block(block: object) -> list[tuple[int, int]]:
+    """The ranges of one block on the line of addresses (rules 1.3 and 3.1).
+
+    Raises `Malformed` for anything but `ip`, `ip/length` with no bit set beyond the length, `any`.
+    """
+    if isinstance(block, IPv4Address | IPv6Address | IPv4Network | IPv6Network):
+        text = str(block)
+    elif isinstance(block, str):
+        text = str.__str__(block)
+    else:
+        raise Malformed(_A_BLOCK, described(block))
+    if text == _ANY:
+        return [(0, LINE_END)]
+    ip, slash, length = text.partition("/")
+    address = None if "%" in ip else parse_address(ip)
+    bits = _IPV6_BITS if ":" in ip else _IPV4_BITS
+    if address is None or (slash and not (_LENGTH.fullmatch(length) and int(length) <= bits)):
+        raise Malformed(_A_BLOCK, quoted(text), _nearest_block(text))
+    size = 1 << (bits - int(length)) if slash else 1
+    start = address & -size  # IPV4_START is a multiple of 2**32, so this is right for both
+    if start != address:
+        meant = _spelled(address, 1) if length == "0" else _spelled(start, size)
+        raise Malformed(
+            f"a CIDR block with no bit set beyond its length, {length}",
+            quoted(text),
+            f"did you mean {quoted(meant)}?",
+        )
+    end = start + size
+    if start >= IPV4_START and end <= IPV4_END:
+        return [(start, end)]
+    return [
+        (low, high)
+        for low, high in ((start, min(end, IPV4_START)), (max(start, IPV4_END), end))
+        if low < high
+    ]
+
+
+def _spelled(start: int, size: int) -> str:
+    return CidrSet.from_bounds((start, start + size)).to_list()[0]
+
+
+def _nearest_block(text: str) -> str | None:
+    """What was probably meant by a text that is no CIDR block, as a question.
+
+    It is tried whether the text becomes a block once it is forgiven what rule 3.1 does not
+    forgive: case, spaces, signs, leading zeros, zones, short forms, netmasks and host masks.
+    """
+    forgiven = re.sub(r"\s+", "", text[:100]).lower()
+    forgiven = re.sub(r"%[^/]*", "", forgiven)
+    forgiven = re.sub(r"(?<![0-9a-f])[+]?0+(?=[0-9])|[+]", "", forgiven)
+    short = _SHORT_FORM.match(forgiven)
+    if short:
+        missing = ".0" * (3 - short.group().count("."))
+        forgiven = short.group() + missing + forgiven[short.end() :]
+    if forgiven in ("*", "all", _ANY):
+        return f"did you mean `{_ANY}`?"
+    try:
+        return f"did you mean {quoted(_spelled_network(ip_network(forgiven, strict=False)))}?"
+    except ValueError:
+        return None
+
+
+def _spelled_network(network: IPNetwork) -> str:
+    return CidrSet([network]).to_list()[0]
+
+
+DEFAULT_RELAY_HOSTS: Final = CidrSet(["127.0.0.1", "::1"])
+"""The `relay_hosts` of a policy that states none (rule 4.1)."""

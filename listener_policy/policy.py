@@ -1,0 +1,383 @@
+"""The compiled policy, and what it is made of (rules 2.3 to 2.7 and 4.1).
+
+    text -> mapping -> PolicyConfig -> Policy -> Decision
+                       (validated)     (compiled)
+
+Compiling turns the tables of a configuration into one index for each listener. From then on a
+policy does not look at its configuration to decide: it finds the listener's rules in a dictionary,
+the peer in sorted boundaries and the domain in the listener's index and then in that of listener
+`*`. Nothing is changed while it decides, so that any number of threads may ask at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple, cast, final
+
+from listener_policy._display import described
+from listener_policy._documents import Text
+from listener_policy._domain_map import DomainMap
+from listener_policy._intervals import Bounds
+from listener_policy._reader import DocumentReader, Entries
+from listener_policy.addresses import Peer
+from listener_policy.config import PolicyConfig, config_of
+from listener_policy.connection import Connection
+from listener_policy.decision import Decision, Dialect, EntryRef, RcptDecision, check_dialect
+from listener_policy.domains import canonical_domain
+from listener_policy.entries import NO_ENTRY, Entry, Grants, compiler
+from listener_policy.errors import Malformed, ProblemList
+from listener_policy.listeners import EVERY_LISTENER, Listener, canonical_listener
+from listener_policy.networks import DEFAULT_RELAY_HOSTS, CidrSet
+from listener_policy.options import EsmtpListener, ListenerDomain
+from listener_policy.relay_hosts import Blocks, RelayHosts
+
+__all__ = ["Match", "Policy", "read_arguments"]
+
+
+class Match(NamedTuple):
+    """The entry that governs a domain at a listener: where it is written, and what it says."""
+
+    entry: EntryRef
+    options: ListenerDomain
+
+
+@final
+class Policy:
+    """The compiled, immutable policy: it decides who may relay mail.
+
+    config: the entries, a `PolicyConfig`.
+    relay_hosts: the peers that may relay anything at listeners that state no others: a `CidrSet`,
+        or CIDR blocks to make one of (rule 4.1).
+    listeners: the listeners that state their own, `EsmtpListener`s.
+    dialect: which reading holds, where guide and engine differ.
+
+    Raises `ConfigError` with every problem of the arguments. Policies are hashable, comparable and
+    picklable; they are equal if they mean the same (rule 5.1).
+
+    >>> policy = Policy.from_toml('''
+    ... ["example.com"]
+    ... relay_to = true
+    ... ''')
+    >>> policy.decide_rcpt("10.1.2.3:25", "203.0.113.5", "ann@example.net", "bob@example.com").reply
+    '250 2.1.5 OK'
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_config",
+        "_dialect",
+        "_fingerprint",
+        "_listed",
+        "_relay_hosts",
+        "_unlisted",
+    )
+
+    def __init__(
+        self,
+        config: PolicyConfig,
+        *,
+        relay_hosts: Blocks = DEFAULT_RELAY_HOSTS,
+        listeners: Iterable[EsmtpListener] = (),
+        dialect: Dialect = Dialect.DOCUMENTED,
+    ) -> None:
+        problems = ProblemList()
+        if not isinstance(cast("object", config), PolicyConfig):
+            hint = "did you mean `Policy.from_mapping`?" if isinstance(config, Mapping) else None
+            problems.add(
+                None, "config", f"expected a `PolicyConfig`, found {described(config)}", hint
+            )
+        hosts = read_arguments(relay_hosts, listeners, dialect, problems)
+        problems.raise_if_any()
+        self._compile(config, hosts, dialect)
+
+    @classmethod
+    def from_toml(
+        cls,
+        *texts: Text,
+        relay_hosts: Blocks = DEFAULT_RELAY_HOSTS,
+        listeners: Iterable[EsmtpListener] = (),
+        dialect: Dialect = Dialect.DOCUMENTED,
+    ) -> Policy:
+        """The policy of TOML documents, merged in order (rules 2.8 and 3.4).
+
+        texts: `str`, or `bytes` in UTF-8. Raises `ConfigError` with all problems of all of them
+        and of the other arguments, which are those of `Policy`.
+        """
+        reader = DocumentReader()
+        return cls._read(reader, reader.toml(texts), relay_hosts, listeners, dialect)
+
+    @classmethod
+    def from_json(
+        cls,
+        *texts: Text,
+        relay_hosts: Blocks = DEFAULT_RELAY_HOSTS,
+        listeners: Iterable[EsmtpListener] = (),
+        dialect: Dialect = Dialect.DOCUMENTED,
+    ) -> Policy:
+        """The policy of JSON documents; otherwise as `from_toml`."""
+        reader = DocumentReader()
+        return cls._read(reader, reader.json(texts), relay_hosts, listeners, dialect)
+
+    @classmethod
+    def from_mapping(
+        cls,
+        *mappings: Mapping[str, object],
+        relay_hosts: Blocks = DEFAULT_RELAY_HOSTS,
+        listeners: Iterable[EsmtpListener] = (),
+        dialect: Dialect = Dialect.DOCUMENTED,
+    ) -> Policy:
+        """The policy of documents that have been parsed; otherwise as `from_toml`."""
+        reader = DocumentReader()
+        return cls._read(reader, reader.mappings(mappings), relay_hosts, listeners, dialect)
+
+    @classmethod
+    def _read(
+        cls,
+        reader: DocumentReader,
+        entries: Entries,
+        relay_hosts: Blocks,
+        listeners: Iterable[EsmtpListener],
+        dialect: Dialect,
+    ) -> Policy:
+        hosts = read_arguments(relay_hosts, listeners, dialect, reader.problems)
+        reader.problems.raise_if_any()
+        policy = cls.__new__(cls)
+        policy._compile(config_of(entries), hosts, dialect)
+        return policy
+
+    def _compile(self, config: PolicyConfig, relay_hosts: RelayHosts, dialect: Dialect) -> None:
+        self._config = config
+        self._relay_hosts = relay_hosts
+        self._dialect = dialect
+        self._fingerprint: str | None = None
+        grants = compiler(dialect)
+        indexes = {
+            listener: DomainMap(
+                {
+                    pattern: Entry(EntryRef(listener, pattern), grants(options))
+                    for pattern, options in patterns.items()
+                },
+                closest_encloser=dialect is Dialect.KUMOMTA,  # S1
+                falls_to_default=dialect is Dialect.KUMOMTA and listener == EVERY_LISTENER,
+            )
+            for listener, patterns in config.entries.items()
+            if patterns
+        }
+        shared = indexes.pop(EVERY_LISTENER, _NO_ENTRIES)
+
+        def rules(own: DomainMap[Entry], source: str | None) -> _Rules:
+            return _Rules(dialect, relay_hosts.of(source).bounds, own, shared)
+
+        self._listed = {
+            listener: rules(indexes.get(listener, _NO_ENTRIES), relay_hosts.source(listener))
+            for listener in {*indexes, *relay_hosts.stated}
+        }
+        self._unlisted = {
+            source: rules(_NO_ENTRIES, source) for source in (None, *relay_hosts.stated)
+        }
+
+    @property
+    def config(self) -> PolicyConfig:
+        """The entries that it was made of."""
+        return self._config
+
+    @property
+    def listeners(self) -> tuple[EsmtpListener, ...]:
+        """The listeners that it was made of."""
+        return self._relay_hosts.listeners
+
+    @property
+    def relay_hosts(self) -> CidrSet:
+        """The `relay_hosts` of listeners that state none (rule 4.1)."""
+        return self._relay_hosts.default
+
+    @property
+    def dialect(self) -> Dialect:
+        """The reading that holds, where guide and engine differ."""
+        return self._dialect
+
+    def decide(
+        self, listener: Listener, peer: Peer, domain: str, auth: str | None = None
+    ) -> Decision:
+        """What a listener grants a peer with regard to one domain (rule 4.2).
+
+        listener: the local address of the connection (`"10.1.2.3:25"`, `"[2001:db8::25]:25"`, a
+            socket address tuple), or the listener's name.
+        peer: the client's address: text with or without a port, an `ipaddress` object or a socket
+            address tuple.
+        domain: a mail domain from the envelope, in any spelling; `""` for the null sender. Any
+            string is decided about (rule 1.2).
+        auth: the authorization identity that SMTP AUTH settled on; `None` if nobody authenticated.
+
+        Raises `RequestError` for a listener or peer that cannot be understood, and for arguments
+        of other types (rule 1.1).
+        """
+        return self.connection(listener, peer, auth).decide(domain)
+
+    def decide_rcpt(
+        self, listener: Listener, peer: Peer, sender: str, recipient: str, auth: str | None = None
+    ) -> RcptDecision:
+        """Whether a listener accepts one recipient (rule 4.3).
+
+        sender, recipient: envelope addresses, with or without angle brackets; `""` or `"<>"` is
+            the null sender (rule 1.7). Any string is decided about.
+
+        The other arguments and what is raised are those of `decide`.
+        """
+        return self.connection(listener, peer, auth).decide_rcpt(sender, recipient)
+
+    def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
+        """The questions of one connection, its own part answered once; arguments as in `decide`."""
+        return Connection(self._at(listener), listener, peer, auth)
+
+    def resolve(self, listener: Listener, domain: str) -> Match | None:
+        """The entry that governs a domain at a listener, or `None` (rules 2.3 to 2.6).
+
+        Arguments and what is raised are those of `decide`.
+        """
+        rules = self._at(listener)
+        name = canonical_domain(domain)
+        entry = None if name is None else rules.entry(name)
+        if entry is None or entry.ref is None:
+            return None
+        ref = entry.ref
+        return Match(ref, self._config.entries[ref.listener][ref.pattern])
+
+    def _at(self, listener: Listener) -> _Rules:
+        """What holds at a listener."""
+        if type(listener) is str and listener in self._listed:
+            return self._listed[listener]  # a key is canonical: it needs no parsing
+        name = canonical_listener(listener)
+        if name in self._listed:
+            return self._listed[name]
+        return self._unlisted[self._relay_hosts.source(name)]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the policy means, as 64 hexadecimal digits (rule 5.1).
+
+        It is the same in every process and on every version of Python for equal canonical keys.
+        """
+        if self._fingerprint is None:
+            digest = hashlib.sha256()
+            for part in _serialized(self._meaning()):
+                digest.update(part)
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def _meaning(self) -> _Meaning:
+        """What equality goes by (rule 5.1)."""
+        grants = compiler(self._dialect)
+        return _Meaning(
+            self._dialect,
+            self.relay_hosts.bounds,
+            {name: blocks.bounds for name, blocks in self._relay_hosts.stated.items()},
+            {
+                listener: {pattern: grants(options) for pattern, options in patterns.items()}
+                for listener, patterns in self._config.entries.items()
+                if patterns
+            },
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Policy):
+            return NotImplemented
+        return self is other or self._meaning() == other._meaning()
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # what is compiled is made anew: it would be larger than what it is made of
+        return _rebuilt, (self._config, self.relay_hosts, self.listeners, self._dialect)
+
+    def __repr__(self) -> str:
+        entries = sum(map(len, self._config.entries.values()))
+        return (
+            f"<Policy of {entries} entries, relay_hosts={self.relay_hosts.to_list()}, "
+            f"{len(self.listeners)} listeners, {self._dialect}, {self.fingerprint[:12]}>"
+        )
+
+
+def _rebuilt(
+    config: PolicyConfig,
+    relay_hosts: CidrSet,
+    listeners: tuple[EsmtpListener, ...],
+    dialect: Dialect,
+) -> Policy:
+    return Policy(config, relay_hosts=relay_hosts, listeners=listeners, dialect=dialect)
+
+
+@final
+class _Rules:
+    """What holds at one listener: its `relay_hosts`, its own index and that of listener `*`."""
+
+    __slots__ = ("_own", "_shared", "dialect", "relay_hosts")
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        relay_hosts: Bounds,
+        own: DomainMap[Entry],
+        shared: DomainMap[Entry],
+    ) -> None:
+        self.dialect = dialect
+        self.relay_hosts = relay_hosts
+        self._own = own
+        self._shared = shared
+
+    def entry(self, domain: str) -> Entry | None:
+        """The entry that governs a canonical domain (rule 2.5)."""
+        return self._own.governing(domain) or self._shared.governing(domain)
+
+    def governing(self, domain: str, _connection: Connection, /) -> Entry:
+        """The entry that governs, or the one that grants nothing."""
+        return self.entry(domain) or NO_ENTRY[self.dialect]
+
+
+_NO_ENTRIES: Final = DomainMap[Entry]({})
+
+
+def read_arguments(
+    relay_hosts: Blocks,
+    listeners: Iterable[EsmtpListener],
+    dialect: Dialect,
+    problems: ProblemList,
+) -> RelayHosts:
+    """Read what a policy takes beside its entries, adding what is wrong to `problems`."""
+    try:
+        check_dialect(dialect)
+    except Malformed as malformed:
+        problems.add_malformed(None, "dialect", malformed)
+    return RelayHosts(relay_hosts, listeners, problems)
+
+
+class _Meaning(NamedTuple):
+    dialect: Dialect
+    relay_hosts: Bounds
+    stated: dict[str, Bounds]
+    entries: dict[str, dict[str, Grants]]
+
+
+def _serialized(meaning: _Meaning) -> Iterator[bytes]:
+    """A meaning as bytes, no two meanings alike: every text has its length before it."""
+    yield from _items("listener_policy 1", meaning.dialect.value)
+    yield from _items(*map(str, meaning.relay_hosts))
+    for listener, bounds in sorted(meaning.stated.items()):
+        yield from _items("relay_hosts", listener, *map(str, bounds))
+    for listener, patterns in sorted(meaning.entries.items()):
+        for pattern, grants in sorted(patterns.items()):
+            outcome = grants.outcomes[0]
+            yield from _items(
+                "entry", listener, pattern, str(outcome.relay_to), outcome.log_oob, outcome.log_arf
+            )
+            yield from _items(*map(str, grants.relay_from))
+            yield from _items(*sorted(grants.relay_from_authz))
+
+
+def _items(*texts: str) -> Iterator[bytes]:
+    yield b"%d;" % len(texts)
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        yield b"%d:%b" % (len(encoded), encoded)
