@@ -25,6 +25,7 @@ from listener_policy.hook import HookPolicy, evaluate
 from listener_policy.networks import DEFAULT_RELAY_HOSTS, CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
 from listener_policy.policy import Match, Policy
+from listener_policy.questions import RcptRequest, Request
 
 __version__ = "0.1.0.dev0"
 
@@ -47,8 +48,10 @@ __all__ = [
     "PolicyError",
     "Problem",
     "RcptDecision",
+    "RcptRequest",
     "Reason",
     "Report",
+    "Request",
     "RequestError",
     "canonical_domain",
     "combine",

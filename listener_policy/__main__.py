@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, TextIO, TypeVar
 
@@ -111,7 +112,7 @@ def _policy(options: argparse.Namespace) -> Policy:
         return None
 
     paths: list[str] = options.policy
-    configs = [load(path, lambda path=path: _config(path)) for path in paths]
+    configs = [load(path, partial(_config, path)) for path in paths]
     listeners: tuple[EsmtpListener, ...] | None = ()
     if options.listeners is not None:
         file: str = options.listeners

@@ -244,6 +244,13 @@ class Policy:
         ref = entry.ref
         return Match(ref, self._config.entries[ref.listener][ref.pattern])
 
+    def relay_hosts_at(self, listener: Listener) -> CidrSet:
+        """The `relay_hosts` that hold at a listener (rule 4.1): who may relay anything there.
+
+        What is raised for a listener that cannot be understood is what `decide` raises.
+        """
+        return CidrSet.from_bounds(self._at(listener).relay_hosts)
+
     def _at(self, listener: Listener) -> _Rules:
         """What holds at a listener."""
         if type(listener) is str and listener in self._listed:
