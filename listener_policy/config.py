@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, cast
+from copy import deepcopy
+from typing import Annotated, Final, cast
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+)
 from pydantic_core import InitErrorDetails
 
 from listener_policy._documents import Text, toml_string, toml_value
@@ -17,6 +24,9 @@ from listener_policy.listeners import EVERY_LISTENER
 from listener_policy.options import ListenerDomain
 
 __all__ = ["PolicyConfig", "config_of"]
+
+_ENTRY_SCHEMA: Final = ListenerDomain.model_json_schema()
+"""Made early: pydantic imports modules when it makes one, but no call must mean to import."""
 
 
 def _validated_entries(value: object) -> Entries:
@@ -130,7 +140,8 @@ class PolicyConfig(BaseModel):
 
         It tells what the shape is. Patterns, listeners and blocks are judged by loading alone.
         """
-        entry = ListenerDomain.model_json_schema()
+        entry = deepcopy(_ENTRY_SCHEMA)
+        entry["description"] = "What a listener does with regard to a domain."
         entry["properties"]["log_fbl"] = {
             **entry["properties"]["log_arf"],
             "title": "Log Fbl",

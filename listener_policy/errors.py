@@ -103,11 +103,6 @@ class ProblemList:
         """Remember the foreign exception behind the problems that were just added."""
         self._causes.append(cause)
 
-    def extend(self, error: ConfigError, path: str) -> None:
-        """Add the problems of another error, found below `path`."""
-        for problem in error.problems:
-            self.add(problem.document, path + problem.path, problem.message, problem.hint)
-
     def raise_if_any(self) -> None:
         """Raise `ConfigError` if there is a problem."""
         if self._problems:
