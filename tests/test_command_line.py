@@ -126,9 +126,7 @@ def test_listeners_and_relay_hosts(
 
 
 @pytest.mark.parametrize(("dialect", "then"), [("documented", "dropped"), ("kumomta", "relayed")])
-def test_dialect(
-    policy: str, capsys: pytest.CaptureFixture[str], dialect: str, then: str
-) -> None:
+def test_dialect(policy: str, capsys: pytest.CaptureFixture[str], dialect: str, then: str) -> None:
     assert explain(policy, "--recipient", "b@bounces.example", "--dialect", dialect) == 0
     assert row(capsys.readouterr().out, "delivery report").endswith(then)
 
@@ -195,9 +193,7 @@ def test_what_the_terminal_cannot_show_is_escaped(
 
 
 @pytest.mark.parametrize("arguments", [[], ["explain"], ["nonsense"]])
-def test_wrong_usage_exits_with_2(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         main(arguments)
     assert exited.value.code == 2
