@@ -8,7 +8,6 @@ from typing import Annotated, Final, cast
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     PlainSerializer,
     PlainValidator,
     ValidationError,
@@ -56,14 +55,12 @@ def _written(entries: Entries) -> dict[str, dict[str, dict[str, object]]]:
     }
 
 
-class PolicyConfig(BaseModel):
+class PolicyConfig(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """The configuration: for each listener, a table from pattern to entry (rule 2.1).
 
     Frozen and hashable. What was written stays written, in canonical form: an explicit `false`
     matters when configurations are merged, and two of them are equal if the same is written.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     entries: Annotated[
         Mapping[str, Mapping[str, ListenerDomain]],

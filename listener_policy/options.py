@@ -10,7 +10,6 @@ from pydantic import (
     AliasChoices,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -106,15 +105,13 @@ _Identities = Annotated[
 _NO_BLOCKS = CidrSet()
 
 
-class ListenerDomain(BaseModel):
+class ListenerDomain(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """One entry: what a listener does with regard to a domain (rules 3.1 to 3.3).
 
     Frozen and hashable. Constructed in Python it raises `pydantic.ValidationError`. Options that
     are not given have their defaults, and are not in `model_fields_set`: merging (rule 2.8) leaves
     them alone.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     relay_to: StrictBool = False
     """Whether anybody may relay mail to this domain."""
@@ -145,13 +142,11 @@ def _plain_log(value: object) -> object:
     return value.value if isinstance(value, LogReport) else value
 
 
-class EsmtpListener(BaseModel):
+class EsmtpListener(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """One listener and its `relay_hosts` (rule 4.1): KumoMTA's `start_esmtp_listener`.
 
     Frozen and hashable. Constructed in Python it raises `pydantic.ValidationError`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     listen: Annotated[str, PlainValidator(_listener)]
     """The local address with its port, or the name of the listener, in canonical form."""

@@ -3,6 +3,7 @@
 import datetime as dt
 import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -48,7 +49,7 @@ def hook(_domain: str, _listener: str, _connection: Connection) -> ListenerDomai
     return None
 
 
-@pytest.mark.parametrize("make", [lambda **kw: Policy(PolicyConfig(), **kw), Policy.from_toml])
+@pytest.mark.parametrize("make", [partial(Policy, PolicyConfig()), Policy.from_toml])
 def test_all_wrong_arguments_of_a_policy_are_reported(make: Callable[..., Policy]) -> None:
     mx = EsmtpListener(listen="mx")
     arguments = {

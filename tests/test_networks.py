@@ -1,6 +1,7 @@
 """`CidrSet`: a Boolean algebra of addresses, and the blocks that show it."""
 
 import copy
+import operator
 import pickle
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -130,10 +131,9 @@ def test_membership_takes_what_a_peer_may_be() -> None:
     assert "10.1.2.3" in made
     assert ("::ffff:10.1.2.3", 25, 0, 0) in made
     assert "11.1.2.3" not in made
-    with pytest.raises(RequestError):
-        "10.0.0.0/8" in made  # noqa: B015
-    with pytest.raises(RequestError):
-        cast("Any", 10) in made  # noqa: B015
+    for other in ("10.0.0.0/8", 10, None):
+        with pytest.raises(RequestError):
+            operator.contains(cast("Any", made), other)
 
 
 def test_all_wrong_blocks_are_reported() -> None:
@@ -149,20 +149,12 @@ def test_what_is_no_list_of_blocks(blocks: object) -> None:
         CidrSet(cast("Any", blocks))
 
 
-@pytest.mark.parametrize(
-    "operation",
-    [
-        lambda a: a | ["10.0.0.0/8"],
-        lambda a: a & None,
-        lambda a: a - "any",
-        lambda a: a ^ 1,
-        lambda a: a <= ["10.0.0.0/8"],
-        lambda a: a < 1,
-    ],
-)
-def test_operators_take_no_other_type(operation: Callable[[Any], object]) -> None:
+@pytest.mark.parametrize("name", ["or_", "and_", "sub", "xor", "le", "lt"])
+@pytest.mark.parametrize("other", [["10.0.0.0/8"], "any", None, 1])
+def test_operators_take_no_other_type(name: str, other: object) -> None:
+    operation: Callable[[object, object], object] = getattr(operator, name)
     with pytest.raises(TypeError):
-        operation(CidrSet(["any"]))
+        operation(CidrSet(["any"]), other)
 
 
 def test_it_equals_no_other_type() -> None:

@@ -1,0 +1,87 @@
+"""What the pages say is so: their code is run, and shows what they show."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from listener_policy import Dialect, EsmtpListener, ListenerDomain, Policy
+
+DOCS = Path(__file__).parent.parent / "docs"
+EXAMPLES = DOCS / "examples"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced code of one language on a page."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def run_tests(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "test_policy.py").write_text(code, encoding="utf-8")
+    (folder / "conftest.py").write_text(
+        "from hypothesis import settings\n"
+        "settings.register_profile('page', derandomize=True, deadline=None)\n"
+        "settings.load_profile('page')\n",
+        encoding="utf-8",
+    )
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_policy.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_page_on_property_tests_shows_what_happens(tmp_path: Path) -> None:
+    (code,) = blocks("property-testing.md", "python")
+    (shown,) = blocks("property-testing.md", "text")
+    (mended,) = blocks("property-testing.md", "toml")
+    first = run_tests(code, tmp_path)
+    assert "1 failed, 2 passed" in first.stdout
+    output = re.sub(r"^E\s+", "", first.stdout, flags=re.MULTILINE)
+    counterexample = [line.strip() for line in shown.splitlines()[1:]]
+    assert counterexample[0].startswith("request=RcptRequest(")
+    for line in counterexample:
+        assert line in output
+
+    wrong = '["bounces.example.com"]\nlog_oob = true\n'
+    assert wrong in code
+    for dialect in Dialect:
+        other = code.replace(wrong, mended).replace("Dialect.KUMOMTA", f"Dialect.{dialect.name}")
+        assert "3 passed" in run_tests(other, tmp_path).stdout
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_the_example_policy_uses_every_option(dialect: Dialect) -> None:
+    text = (EXAMPLES / "listener_domains.toml").read_bytes()
+    listeners = EsmtpListener.from_toml((EXAMPLES / "listeners.toml").read_bytes())
+    policy = Policy.from_toml(text, listeners=listeners, dialect=dialect)
+    entries = [entry for table in policy.config.entries.values() for entry in table.values()]
+    written = {option for entry in entries for option in entry.model_fields_set}
+    assert written == set(ListenerDomain.model_fields)
+    assert b"log_fbl" in text
+    patterns = set(policy.config.entries["*"])
+    assert {"*", "*.example.com", "*.labs.example.com", "xn--r8jz45g.example"} <= patterns
+    networks = {str(block.version) for entry in entries for block in entry.relay_from}
+    assert networks == {"4", "6"}
+    assert len(listeners) > 1
+
+
+TOML_ON_PAGES = [
+    (page.name, number, code)
+    for page in sorted(DOCS.glob("*.md"))
+    for number, code in enumerate(blocks(page.name, "toml"))
+]
+
+
+@pytest.mark.parametrize(
+    "code", [code for *_, code in TOML_ON_PAGES], ids=[f"{p}-{n}" for p, n, _ in TOML_ON_PAGES]
+)
+def test_every_policy_on_a_page_can_be_loaded(code: str) -> None:
+    Policy.from_toml(code)
