@@ -221,70 +221,80 @@ def relatives(pattern: str) -> list[str]:
     return ["*", *(key for key in names if len(key) <= 253), *(f"*.{key}" for key in longest)]
 
 
+def spelled(key: str, number: int) -> str:
+    """A pattern that is canonical in some other way, with luck."""
+    is_name = not key.endswith(("*", "]"))
+    return [key, key.upper(), key.title(), f"{key}." if is_name else key][number % 4]
+
+
+@dataclass
+class _Row:
+    """Where an entry goes, by numbers: which document, listener and pattern, and which entry."""
+
+    document: int
+    listener: int
+    pattern: int
+    entry: int
+
+
+_PLACES = ["", "", "*", *LISTENERS]
+"""Where an entry may be written; `""` is the top level."""
 _LOGS = st.sampled_from([False, True, *(report.value for report in LogReport)])
-_WRITTEN: Fields = {
+_OPTIONS: Fields = {
     "relay_to": st.booleans(),
     "relay_from": st.lists(strategies.cidr_blocks(), max_size=3),
     "relay_from_authz": st.lists(strategies.identities().filter(lambda name: name is not None)),
     "log_oob": _LOGS,
     "ttl": st.sampled_from([60, "5 minutes", 1.5, True, [1], {"a": 1}]),
 }
-_Item = tuple[str, str | int, Fields]
-_items: st.SearchStrategy[list[_Item]] = st.lists(
-    st.tuples(
-        st.just("") | st.sampled_from(["", "*", *LISTENERS]),
-        st.integers(0, 99) | strategies.patterns(),
-        st.fixed_dictionaries({}, optional={**_WRITTEN, "log_arf": _LOGS})
-        | st.fixed_dictionaries({}, optional={**_WRITTEN, "log_fbl": _LOGS}),
-    ),
-    min_size=3,
-    max_size=12,
-)
-"""Entries, each with its listener (none: the top level) and its pattern, or the number of one."""
-
-
-def _document(items: list[_Item], family: list[str | None]) -> Fields:
-    """A document of entries, those left out that would be a second spelling of a key."""
-    listeners: Fields = {}
-    tables: dict[str, Fields] = {"": {}}
-    for place, key, entry in items:
-        listener = place if place in ("", "*") else model.canonical_listener(place)
-        if listener not in tables:
-            listeners[place] = tables[listener] = {}
-        pattern = family[key % len(family)] if isinstance(key, int) else key
-        here = tables[listener]
-        if pattern is not None and model.canonical_pattern(pattern) not in map(
-            model.canonical_pattern, here
-        ):
-            here[pattern] = entry
-    return {**tables[""], "listener": listeners} if listeners else tables[""]
-
-
 _blocks = st.lists(strategies.cidr_blocks(), max_size=3)
 _listeners: st.SearchStrategy[list[tuple[str, list[str] | None]]] = st.lists(
     st.tuples(st.sampled_from(LISTENERS), st.none() | _blocks),
     max_size=4,
     unique_by=lambda listed: model.canonical_listener(listed[0]),
 )
+_number = st.integers(0, 999)
 
 
 def _written(
     patterns: list[str],
-    documents: list[list[_Item]],
+    entries: list[Fields],
+    rows: list[_Row],
     relay_hosts: list[str],
     listeners: list[tuple[str, list[str] | None]],
     dialect: Dialect,
 ) -> Written:
+    """A policy without a second spelling of any key of a table, which would be an error (1.5)."""
     related = sorted({key for pattern in patterns for key in relatives(pattern)})
-    family = [*patterns, None, *related, "Listener", "listener."]
-    made = [_document(items, family) for items in documents]
-    return Written(made, relay_hosts, listeners, dialect)
+    family = [*patterns, *related, "Listener", "listener."]
+    documents: list[Fields] = [{} for _ in range(1 + max(row.document for row in rows))]
+    seen: dict[object, str] = {}
+    for row in rows:
+        document = table = documents[row.document]
+        place = _PLACES[row.listener % len(_PLACES)]
+        if place:
+            listener = place if place == "*" else model.canonical_listener(place)
+            known = seen.setdefault((row.document, listener), place)
+            table = document.setdefault("listener", {}).setdefault(known, {})
+        again, chosen = divmod(row.pattern, len(family))
+        key = family[chosen] if family[chosen] in patterns else spelled(family[chosen], again)
+        if key == seen.setdefault((id(table), model.canonical_pattern(key)), key):
+            table[key] = entries[row.entry % len(entries)]
+    return Written(documents, relay_hosts, listeners, dialect)
 
 
 written_policies = st.builds(
     _written,
-    st.lists(strategies.patterns(), min_size=1, max_size=3),
-    st.lists(_items, min_size=1, max_size=3),
+    st.lists(strategies.patterns(), min_size=1, max_size=4),
+    st.lists(
+        st.fixed_dictionaries({}, optional={**_OPTIONS, "log_arf": _LOGS})
+        | st.fixed_dictionaries({}, optional={**_OPTIONS, "log_fbl": _LOGS}),
+        min_size=2,
+        max_size=4,
+    ),
+    st.lists(
+        st.builds(_Row, st.integers(0, 2), _number, _number, _number), min_size=5, max_size=20
+    ),
     _blocks,
     _listeners,
     st.sampled_from(Dialect),
