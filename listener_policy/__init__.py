@@ -22,10 +22,11 @@ from listener_policy.decision import (
 from listener_policy.domains import canonical_domain, envelope_domain
 from listener_policy.errors import ConfigError, PolicyError, Problem, RequestError
 from listener_policy.hook import HookPolicy, evaluate
-from listener_policy.networks import DEFAULT_RELAY_HOSTS, CidrSet
+from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
 from listener_policy.policy import Match, Policy
 from listener_policy.questions import RcptRequest, Request
+from listener_policy.relay_hosts import DEFAULT_RELAY_HOSTS
 
 __version__ = "0.1.0.dev0"
 

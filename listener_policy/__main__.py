@@ -17,9 +17,10 @@ from listener_policy._display import printable
 from listener_policy.config import PolicyConfig
 from listener_policy.decision import Decision, Dialect, Disposition, RcptDecision, Reason, Report
 from listener_policy.errors import ConfigError, Problem, RequestError
-from listener_policy.networks import DEFAULT_RELAY_HOSTS, CidrSet
+from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener
 from listener_policy.policy import Policy
+from listener_policy.relay_hosts import DEFAULT_RELAY_HOSTS
 
 __all__ = ["main"]
 

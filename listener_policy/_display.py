@@ -1,7 +1,7 @@
 """How values from outside are shown in messages.
 
 They may be hostile: endless, nested without end, full of control characters, or objects whose
-`repr` raises. Whatever they are, what is shown is short and plain text.
+methods raise. Whatever they are, what is shown is short and plain text.
 """
 
 from __future__ import annotations
@@ -13,19 +13,25 @@ from datetime import date, time
 LIMIT = 100
 """How many characters of a value are shown at most (rule 1.1)."""
 
+KEY_LIMIT = 300
+"""How many characters of a key are shown in a path: more than any domain has."""
+
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def shorten(text: str) -> str:
+def shorten(text: str, limit: int = LIMIT) -> str:
     """Return `text`, or its beginning with an ellipsis if it is longer than the limit."""
-    return text if len(text) <= LIMIT else text[: LIMIT - 3] + "..."
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def shown(value: object) -> str:
     """Return `ascii(value)`, at most 100 characters, whatever the value is (rule 1.1)."""
-    if isinstance(value, str | bytes):
-        value = value[:LIMIT]  # ascii() of ten megabytes would cost ten megabytes
     try:
+        if isinstance(value, str):
+            # ascii() of ten megabytes would cost ten megabytes
+            return shorten(ascii(str.__str__(value)[:LIMIT]))
+        if isinstance(value, bytes):
+            return shorten(ascii(bytes.__getitem__(value, slice(LIMIT))))
         return shorten(ascii(value))
     except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
         return f"<{type(value).__name__}>"
@@ -50,13 +56,15 @@ def _printable_character(character: str) -> str:
 
 def quoted_key(key: object) -> str:
     """Return a key of a document as it stands in a path: quoted, printable."""
-    return f'"{printable(key)}"' if isinstance(key, str) else shown(key)
+    if isinstance(key, str):
+        return f'"{printable(shorten(str.__str__(key), KEY_LIMIT))}"'
+    return shown(key)
 
 
 def option_key(key: object) -> str:
     """Return the name of an option as it stands in a path: bare, if TOML allows that."""
-    if isinstance(key, str) and _BARE_KEY.fullmatch(key):
-        return key
+    if isinstance(key, str) and len(key) <= KEY_LIMIT and _BARE_KEY.fullmatch(key):
+        return str.__str__(key)
     return quoted_key(key)
 
 
@@ -75,19 +83,20 @@ def described(value: object) -> str:
         case bool():
             return f"`{str(value).lower()}`"
         case str():
-            return f'the string `"{printable(shorten(value))}"`'
+            return f'the string `"{printable(shorten(str.__str__(value)))}"`'
         case int():
-            # str() of an integer of 5,000 digits raises
-            return f"the integer `{value}`" if value.bit_length() <= 64 else "a huge integer"
+            # the text of an integer of 5,000 digits cannot be had
+            is_small = int.bit_length(value) <= 64
+            return f"the integer `{int.__repr__(value)}`" if is_small else "a huge integer"
         case float():
-            return f"the number `{value}`"
+            return f"the number `{float.__repr__(value)}`"
         case Mapping():
             return "a table"
         case list() | tuple() | set() | frozenset():
             return "a list"
         case date() | time():
             return "a date or time"
-        case bytes() | bytearray():
+        case bytes():
             return "bytes"
         case _:
             return f"a value of type `{type(value).__name__}`"

@@ -6,17 +6,28 @@ Whatever the text is, the outcome is a mapping or problems; no exception of a pa
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import TypeAlias, cast
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias, cast
 
 import tomli
 
-from listener_policy._display import described, option_key, printable, quoted
-from listener_policy.errors import ProblemList
+from listener_policy._display import (
+    KEY_LIMIT,
+    described,
+    option_key,
+    printable,
+    quoted,
+    quoted_key,
+)
+from listener_policy._problems import ProblemList
 
-__all__ = ["Text", "parse_json", "parse_toml", "toml_string", "toml_value"]
+__all__ = ["LISTENER", "Text", "parse_json", "parse_toml", "toml_string", "toml_value"]
 
 Text: TypeAlias = str | bytes
+
+LISTENER: Final = "listener"
+"""The key of the top level that is no domain: the table of listeners (rule 2.1)."""
 
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -28,33 +39,26 @@ def parse_toml(text: Text, document: int, problems: ProblemList) -> Mapping[str,
 
 def parse_json(text: Text, document: int, problems: ProblemList) -> Mapping[str, object] | None:
     """The object that a JSON document is, or `None` after adding what is wrong with it."""
-    repeated: list[tuple[object, str]] = []
+    repeated: list[tuple[dict[str, object], str, int]] = []
 
     def no_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            seen: set[str] = set()
-            for key, _ in pairs:
-                if key in seen:
-                    repeated.append((found, key))
-                seen.add(key)
+            times = Counter(key for key, _ in pairs)
+            repeated.extend((found, key, count) for key, count in times.items() if count > 1)
         return found
 
     def loads(decoded: str) -> object:
         return json.loads(decoded, object_pairs_hook=no_repetition, parse_constant=_no_constant)
 
     table = _parse("JSON", loads, text, document, problems)
-    if table is None or not repeated:
-        return table
-    for found, key in repeated:
-        path = _path_of(found, table)
-        if path is not None:  # otherwise it is in something that was itself replaced
-            problems.add(
-                document,
-                f"{path}.{option_key(key)}".lstrip("."),
-                f"expected one {quoted(key)} in an object, found two",
-            )
-    return None
+    if table is not None and repeated:
+        keys = _keys_by_identity(table)
+        for found, key, count in repeated:
+            if id(found) in keys:  # otherwise it is in something that was itself replaced
+                message = f"expected {quoted(key)} once in its object, found it {count} times"
+                problems.add(document, _path([*keys[id(found)], key]), message)
+    return table
 
 
 def _parse(
@@ -72,7 +76,7 @@ def _parse(
         )
         return None
     try:
-        decoded = text if isinstance(text, str) else text.decode()
+        decoded = str.__str__(text) if isinstance(text, str) else bytes.decode(text)
         parsed = loads(decoded.removeprefix(_BYTE_ORDER_MARK))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -101,24 +105,39 @@ def _no_constant(name: str) -> object:
 def _sentence(error: ValueError) -> str:
     """What a parser says, with its line and column, as part of one line."""
     said = str(error).partition("; use sys.")[0]
-    return said[:1].lower() + said[1:]
+    if len(said) > KEY_LIMIT:  # the beginning says what, the end says where
+        said = f"{said[: KEY_LIMIT // 2]}...{said[-KEY_LIMIT // 4 :]}"
+    return printable(said[:1].lower() + said[1:]).replace('\\"', '"')
 
 
-def _path_of(wanted: object, table: Mapping[str, object]) -> str | None:
-    """The path of a table or list below `table`, by identity."""
-    todo: list[tuple[str, object]] = [("", table)]
+def _keys_by_identity(table: Mapping[str, object]) -> dict[int, list[str | int]]:
+    """The keys that lead to each table and list, by its identity."""
+    keys: dict[int, list[str | int]] = {}
+    todo: list[tuple[list[str | int], object]] = [([], table)]
     while todo:
         path, value = todo.pop()
-        if value is wanted:
-            return path
+        items: Iterable[tuple[str | int, object]] = ()
         if isinstance(value, dict):
             items = cast("dict[str, object]", value).items()
-            todo += ((f"{path}.{option_key(key)}", item) for key, item in items)
         elif isinstance(value, list):
-            todo += (
-                (f"{path}[{index}]", item) for index, item in enumerate(cast("list[object]", value))
-            )
-    return None
+            items = enumerate(cast("list[object]", value))
+        keys[id(cast("object", value))] = path
+        todo += (([*path, key], item) for key, item in items)
+    return keys
+
+
+def _path(keys: list[str | int]) -> str:
+    """Keys as a path in a document of entries: listeners and patterns quoted, options bare."""
+    written = ""
+    names = 3 if keys[0] == LISTENER else 1
+    for depth, key in enumerate(keys):
+        if isinstance(key, int):
+            written += f"[{key}]"
+        elif depth == 0 and key == LISTENER:
+            written = LISTENER
+        else:
+            written += "." + (quoted_key(key) if depth < names else option_key(key))
+    return written.removeprefix(".")
 
 
 def toml_string(text: str) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 K = TypeVar("K")
 V_co = TypeVar("V_co", covariant=True)
@@ -17,8 +17,15 @@ class FrozenMapping(Mapping[K, V_co], Generic[K, V_co]):
 
     __slots__ = ("_items",)
 
-    def __init__(self, items: Mapping[K, V_co] | Iterable[tuple[K, V_co]] = ()) -> None:
-        self._items = dict(items)
+    _items: dict[K, V_co]
+
+    def __new__(cls, items: Mapping[K, V_co] | Iterable[tuple[K, V_co]] = ()) -> Self:
+        made = super().__new__(cls)
+        made._items = dict(items)
+        return made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return FrozenMapping, (self._items,)
 
     def __getitem__(self, key: K) -> V_co:
         return self._items[key]

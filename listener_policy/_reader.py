@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias, cast
 
 from listener_policy._display import described, quoted, quoted_key
-from listener_policy._documents import Text, parse_json, parse_toml
+from listener_policy._documents import LISTENER, Text, parse_json, parse_toml
 from listener_policy._frozen import FrozenMapping
+from listener_policy._problems import Malformed, ProblemList
 from listener_policy._tables import TableReader
 from listener_policy.domains import canonical_pattern
-from listener_policy.errors import Malformed, ProblemList
 from listener_policy.listeners import EVERY_LISTENER, parse_listener
 from listener_policy.options import ListenerDomain
 
-__all__ = ["LISTENER", "DocumentReader", "Entries", "merged"]
+__all__ = ["DocumentReader", "Entries", "merged"]
 
-LISTENER: Final = "listener"
-"""The key of the top level that is no domain: the table of listeners (rule 2.1)."""
+_SCALARS: Final = frozenset({bool, float, int, str})
 
 Entries: TypeAlias = Mapping[str, Mapping[str, ListenerDomain]]
 """Listener -> pattern -> entry, the keys in canonical form."""
@@ -38,7 +37,7 @@ class DocumentReader:
 
     def __init__(self) -> None:
         self.problems = ProblemList()
-        self._tables = TableReader(ListenerDomain, self.problems)
+        self._tables = TableReader(ListenerDomain, self.problems, domains=True)
         self._document: int | None = None
         self._models: dict[bytes, ListenerDomain] = {}
 
@@ -134,6 +133,7 @@ class DocumentReader:
         try:
             if not isinstance(key, str):
                 raise Malformed("a key that is a string", described(key))
+            key = str.__str__(key)
             form = canonical(key)
         except Malformed as malformed:
             self.problems.add_malformed(self._document, prefix + quoted_key(key), malformed)
@@ -149,18 +149,16 @@ class DocumentReader:
     def _options(self, value: object, key: object, prefix: str) -> ListenerDomain | None:
         """The entry that a table of options is."""
         if isinstance(value, ListenerDomain):
-            return value
+            # what was copied or constructed without validation may hold anything
+            value = {name: getattr(value, name) for name in value.model_fields_set}
         if not isinstance(value, Mapping):
-            hint = (
-                'options belong to an entry, such as `["*"]`'
-                if key in self._tables.options
-                else None
-            )
+            outside = isinstance(key, str) and str.__str__(key) in self._tables.options
+            hint = 'options belong to an entry, such as `["*"]`' if outside else None
             message = f"expected a table of options, found {described(value)}"
             self._add(prefix + quoted_key(key), message, hint)
             return None
         table = dict(cast("Mapping[object, object]", value))
-        written = _fingerprint(table)
+        written = _spelling(table)
         model = None if written is None else self._models.get(written)
         if model is None:
             model = self._tables.read(table, prefix + quoted_key(key), self._document)
@@ -176,14 +174,22 @@ def _listener_key(key: str) -> str:
     return key if key == EVERY_LISTENER else parse_listener(key)
 
 
-def _fingerprint(table: dict[object, object]) -> bytes | None:
-    """Bytes that are equal for tables of equal items of exactly equal types; None if unknown.
+def _spelling(table: dict[object, object]) -> bytes | None:
+    """Bytes that are equal for tables that are written alike; `None` for one that cannot be sure.
 
-    `==` would not do: `relay_to = 1` equals `relay_to = true`, and only one of them is right.
+    `==` would not do: `relay_to = 1` equals `relay_to = true`, and only one of them is right. Sure
+    are tables of plain scalars and lists of texts, of exactly these types. Deeper values could be
+    large beyond measure, others are not told apart by `marshal`.
     """
+    for value in table.values():
+        if type(value) is list:
+            if any(type(item) is not str for item in cast("list[object]", value)):
+                return None
+        elif type(value) not in _SCALARS:
+            return None
     try:
         return marshal.dumps(table, 2)  # version 2: nothing depends on identity
-    except ValueError:
+    except ValueError:  # a key that is no plain string
         return None
 
 

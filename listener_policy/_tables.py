@@ -13,19 +13,18 @@ from typing import Final, Generic, TypeVar, cast
 from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from listener_policy._display import described, option_key, printable, quoted
-from listener_policy.errors import Malformed, ProblemList
+from listener_policy._display import described, option_key, printable, quoted, shorten
+from listener_policy._problems import Malformed, ProblemList
 
 __all__ = ["TableReader", "did_you_mean", "model_error", "problem_error"]
 
 M = TypeVar("M", bound=BaseModel)
 
-_EXPECTED: Final = {
-    "bool_type": "`true` or `false`",
-    "frozen_set_type": "a list of strings",
-    "string_type": "a string",
-}
+_EXPECTED: Final = {"bool_type": "`true` or `false`", "string_type": "a string"}
 """What is expected, by pydantic's type of error; our own validators bring their words along."""
+
+
+_MOST_LABELS: Final = 127
 
 
 def model_error(malformed: Malformed) -> PydanticCustomError:
@@ -36,7 +35,8 @@ def model_error(malformed: Malformed) -> PydanticCustomError:
 def problem_error(message: str, hint: str | None) -> PydanticCustomError:
     """What a validator of a model raises: one text for users of the model, its parts for us."""
     text = message if hint is None else f"{message}; {hint}"
-    return PydanticCustomError("policy", "{text}", {"text": text, "message": message, "hint": hint})
+    # pydantic fills in one after the other, and would fill in what an earlier one has brought
+    return PydanticCustomError("policy", "{text}", {"message": message, "hint": hint, "text": text})
 
 
 def did_you_mean(found: object, candidates: Iterable[str]) -> str | None:
@@ -44,16 +44,18 @@ def did_you_mean(found: object, candidates: Iterable[str]) -> str | None:
     if not isinstance(found, str) or len(found) > 40:
         return None
     folded = {candidate.lower(): candidate for candidate in candidates}
-    near = difflib.get_close_matches(found.lower().replace("-", "_"), folded, n=1)
+    near = difflib.get_close_matches(str.__str__(found).lower().replace("-", "_"), folded, n=1)
     return f"did you mean `{folded[near[0]]}`?" if near else None
 
 
 class TableReader(Generic[M]):
     """Makes one model of each table, adding what is wrong with a table to `problems`."""
 
-    def __init__(self, model: type[M], problems: ProblemList) -> None:
+    def __init__(self, model: type[M], problems: ProblemList, *, domains: bool = False) -> None:
+        """Read tables for `model`; `domains` says that the table stands under the name of one."""
         self._model = model
         self._problems = problems
+        self._domains = domains
         self.options: Final = _spellings(model)
         """How each option may be written -> the name of its field."""
 
@@ -71,18 +73,25 @@ class TableReader(Generic[M]):
             return self._model.model_validate(table)
         except ValidationError as error:
             self._problems.caused_by(error)
+        told = len(self._problems)
         known: dict[str, object] = {}
         for key, item in table.items():
-            if isinstance(key, str) and key in self.options:
-                known[key] = item
+            name = str.__str__(key) if isinstance(key, str) else None
+            if name in self.options:
+                known[name] = item
             else:
                 self._unknown(key, item, path, document)
         for name in self._twice(known):
             message = f"`{name}` is another name of `{self.options[name]}`, which is written too"
             self._problems.add(document, f"{path}.{name}", message, "write one of them")
-            del known[name]
+            self._values({name: known.pop(name)}, path, document)
+        model = self._values(known, path, document)
+        return model if len(self._problems) == told else None
+
+    def _values(self, known: Mapping[str, object], path: str, document: int | None) -> M | None:
+        """The model of options that exist, or `None` after adding what is wrong with them."""
         try:
-            self._model.model_validate(known)
+            return self._model.model_validate(known)
         except ValidationError as error:
             for details in error.errors(include_url=False):
                 self._invalid(details, known, path, document)
@@ -96,15 +105,11 @@ class TableReader(Generic[M]):
 
     def _unknown(self, key: object, value: object, path: str, document: int | None) -> None:
         """Add an option that does not exist."""
-        if isinstance(value, Mapping) and isinstance(key, str):
+        if self._domains and isinstance(value, Mapping) and isinstance(key, str):
             # nobody writes a table as an option; `[example.com]` without quotes reads as one
-            name = ".".join([key, *_nested_keys(cast("Mapping[object, object]", value))])
-            self._problems.add(
-                document,
-                path,
-                f"expected a table of options, found a table {quoted(key)} within it",
-                f'quote a name that has dots: `[{path[:-1]}.{printable(name)}"]`',
-            )
+            message = f"expected a table of options, found a table {quoted(key)} within it"
+            nested = _nested_keys(cast("Mapping[object, object]", value))
+            self._problems.add(document, path, message, _quoted_name(path, [key, *nested]))
             return
         expected = ", ".join(f"`{name}`" for name in self.options)
         found = quoted(key) if isinstance(key, str) else described(key)
@@ -146,10 +151,18 @@ def _nested_keys(table: Mapping[object, object]) -> list[str]:
     """The keys that lead through tables, as far as there is one within the other."""
     keys: list[str] = []
     tables = [table]
-    while tables:
+    while tables and len(keys) < _MOST_LABELS:  # a mapping may contain itself
         for key, value in tables.pop().items():
             if isinstance(key, str) and isinstance(value, Mapping):
-                keys.append(key)
+                keys.append(str.__str__(key))
                 tables.append(cast("Mapping[object, object]", value))
                 break
     return keys
+
+
+def _quoted_name(path: str, keys: list[str]) -> str:
+    """What to write instead of a name without quotes, which TOML has cut into keys at its dots."""
+    name = printable(shorten(".".join(keys)))
+    if not path.endswith('"'):
+        return "quote a name that has dots"
+    return f'quote a name that has dots: `[{path[:-1]}.{name}"]`'

@@ -14,15 +14,17 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from listener_policy._documents import Text, toml_string, toml_value
+from listener_policy._display import described
+from listener_policy._documents import LISTENER, Text, toml_string, toml_value
 from listener_policy._frozen import FrozenMapping
-from listener_policy._reader import LISTENER, DocumentReader, Entries, merged
+from listener_policy._problems import ProblemList
+from listener_policy._reader import DocumentReader, Entries, merged
 from listener_policy._tables import problem_error
-from listener_policy.errors import ConfigError, ProblemList
+from listener_policy.errors import ConfigError
 from listener_policy.listeners import EVERY_LISTENER
 from listener_policy.options import ListenerDomain
 
-__all__ = ["PolicyConfig", "config_of"]
+__all__ = ["PolicyConfig", "checked", "config_of"]
 
 _ENTRY_SCHEMA: Final = ListenerDomain.model_json_schema()
 """Made early: pydantic imports modules when it makes one, but no call must mean to import."""
@@ -99,9 +101,16 @@ class PolicyConfig(BaseModel, frozen=True, extra="forbid", use_attribute_docstri
     def merge(*configs: PolicyConfig) -> PolicyConfig:
         """Merge configurations, later ones overriding option by option (rule 2.8).
 
-        Both `PolicyConfig.merge(a, b)` and `a.merge(b)` are right.
+        Both `PolicyConfig.merge(a, b)` and `a.merge(b)` are right. Raises `ConfigError` for what is
+        no configuration.
         """
-        return config_of(merged(config.entries for config in configs))
+        problems = ProblemList()
+        for index, config in enumerate(configs):
+            if not isinstance(cast("object", config), PolicyConfig):
+                message = f"expected a `PolicyConfig`, found {described(config)}"
+                problems.add(None, f"configs[{index}]", message)
+        problems.raise_if_any()
+        return config_of(merged(checked(config).entries for config in configs))
 
     def to_mapping(self) -> dict[str, object]:
         """The configuration as one document, of dictionaries, lists, texts and booleans.
@@ -113,6 +122,8 @@ class PolicyConfig(BaseModel, frozen=True, extra="forbid", use_attribute_docstri
         document: dict[str, object] = dict(written.pop(EVERY_LISTENER, {}))
         if LISTENER in document:
             written[EVERY_LISTENER] = {LISTENER: cast("dict[str, object]", document.pop(LISTENER))}
+        if EVERY_LISTENER in self.entries and not self.entries[EVERY_LISTENER]:
+            written[EVERY_LISTENER] = {}
         if written:
             document[LISTENER] = written
         return document
@@ -165,6 +176,18 @@ class PolicyConfig(BaseModel, frozen=True, extra="forbid", use_attribute_docstri
 def config_of(entries: Entries) -> PolicyConfig:
     """The configuration of entries that have been read, which need no second validation."""
     return PolicyConfig.model_construct(entries=entries)
+
+
+def checked(config: PolicyConfig) -> PolicyConfig:
+    """A configuration whose entries have been read, be it that pydantic was told not to validate.
+
+    Raises `ConfigError` with what is wrong then.
+    """
+    if isinstance(config.entries, FrozenMapping):
+        return config
+    reader = DocumentReader()
+    entries = reader.entries(config.entries)
+    return _config(entries, reader.problems)
 
 
 def _config(entries: Entries, problems: ProblemList) -> PolicyConfig:

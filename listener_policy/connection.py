@@ -7,6 +7,7 @@ may relay anything; the peer, with what it authenticated as; and the domains of 
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Protocol, cast, final
 
 from listener_policy import _intervals
@@ -86,7 +87,9 @@ class Connection:
 
     def authenticated(self, auth: str | None) -> Connection:
         """The same connection with another identity. Raises `RequestError` if it is no string."""
-        return Connection(self._rules, self._listener, self._peer, auth)
+        connection = copy(self)
+        connection._auth = checked_identity(auth)
+        return connection
 
     def decide(self, domain: str) -> Decision:
         """Decide about one domain (rule 4.2); see `Policy.decide`."""

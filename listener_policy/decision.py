@@ -14,18 +14,25 @@ from itertools import product
 from typing import ClassVar, Final, NamedTuple, Never, cast, final
 
 from listener_policy._display import described, shown
-from listener_policy.errors import Malformed, RequestError
+from listener_policy._problems import ProblemList
+from listener_policy.errors import RequestError
 
 __all__ = [
+    "OUTCOMES",
+    "VERDICTS",
     "Decision",
     "Dialect",
     "Disposition",
     "EntryRef",
     "LogReport",
+    "Outcome",
     "RcptDecision",
     "Reason",
     "Report",
+    "Verdict",
+    "check_dialect",
     "combine",
+    "sender_index",
 ]
 
 
@@ -38,12 +45,14 @@ class Dialect(StrEnum):
     """What the engine does."""
 
 
-def check_dialect(dialect: object) -> None:
-    """Raise `Malformed` for anything but a `Dialect`, its value as text included."""
-    if not isinstance(dialect, Dialect):
-        values = [known.value for known in Dialect]
-        hint = f"did you mean `Dialect({dialect!r})`?" if dialect in values else None
-        raise Malformed("a `Dialect`", described(dialect), hint)
+def check_dialect(dialect: object, problems: ProblemList) -> None:
+    """Add to `problems` anything that is no `Dialect`, a dialect's value as text included."""
+    if isinstance(dialect, Dialect):
+        return
+    hint = None
+    if isinstance(dialect, str) and str.__str__(dialect) in [known.value for known in Dialect]:
+        hint = f"did you mean `Dialect({str.__str__(dialect)!r})`?"
+    problems.add(None, "dialect", f"expected a `Dialect`, found {described(dialect)}", hint)
 
 
 class LogReport(StrEnum):
@@ -247,6 +256,9 @@ class Decision(_Answer):
     def __hash__(self) -> int:
         return hash((self._entry, self._outcome))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return Decision, (self._entry, self._outcome)
+
 
 @final
 class RcptDecision(_Answer):
@@ -406,16 +418,15 @@ def combine(
     """Put the decisions about a sender's and a recipient's domain together (rule 4.3).
 
     For servers that find entries elsewhere and ask `evaluate` about them. Raises `RequestError` if
-    the two differ in `relay_hosts`, since then they are not of one connection, or if an argument
-    is of another type.
+    the two differ in `relay_hosts`, since then they are not of one connection, or if one of them
+    is no decision; `ConfigError` for a dialect of another type.
     """
     for name, half in (("sender", sender), ("recipient", recipient)):
         if not isinstance(cast("object", half), Decision):
             raise RequestError(f"{name}: expected a `Decision`, found `{shown(half)}`")
-    try:
-        check_dialect(dialect)
-    except Malformed as malformed:
-        raise RequestError(f"dialect: {malformed.message}") from None
+    problems = ProblemList()
+    check_dialect(dialect, problems)
+    problems.raise_if_any()
     if sender.relay_hosts is not recipient.relay_hosts:
         raise RequestError(
             "expected two decisions about one connection, found "

@@ -20,8 +20,9 @@ from typing import Final, cast
 from idna import IDNAError, alabel, uts46_remap, uts46data
 
 from listener_policy._display import quoted, shown
+from listener_policy._problems import Malformed
 from listener_policy.addresses import IPV4_END, IPV4_START, ip_address, parse_address
-from listener_policy.errors import Malformed, RequestError
+from listener_policy.errors import RequestError
 
 __all__ = [
     "EVERY_DOMAIN",
@@ -112,6 +113,8 @@ def canonical_pattern(key: str) -> str:
     """
     if key == EVERY_DOMAIN:
         return key
+    if len(key) > _LONGEST_TEXT:
+        raise Malformed(f"at most {_LONGEST_TEXT} characters", quoted(key))
     wildcard = key.startswith(WILDCARD)
     name = key[len(WILDCARD) :] if wildcard else key
     if "*" in name:
@@ -176,8 +179,6 @@ def _why_not(name: str) -> str:
     """Why a name, which has no canonical form or an empty one, is not valid; for messages."""
     if not name:
         return "the empty domain has no entry of its own, `*` governs it"
-    if len(name) > _LONGEST_TEXT:
-        return f"at most {_LONGEST_TEXT} characters"
     if name[0] == "[":
         return "a literal is `[ipv4]` or `[IPv6:ipv6]`, without a zone"
     mapped = name.lower() if name.isascii() else _a_labels(name)
@@ -201,15 +202,17 @@ def _why_not(name: str) -> str:
 def _nearest_wildcard(key: str) -> str | None:
     """What was probably meant by `*example.com` or `*.*.example.com`."""
     suffix = canonical_domain(key.lstrip("*."))
-    return f"did you mean {quoted(WILDCARD + suffix)}?" if key[0] == "*" and suffix else None
+    if key[0] != "*" or not suffix or suffix[0] == "[":
+        return None
+    return f"did you mean {quoted(WILDCARD + suffix)}?"
 
 
 def _nearest_pattern(key: str) -> str | None:
     """What was probably meant by a key that is no domain."""
-    candidate = key.strip().strip(".").rpartition("@")[2]
-    if not candidate:
+    if key in ("", WILDCARD):
         return f"did you mean `{EVERY_DOMAIN}`?"
-    if candidate == key:
+    candidate = key.strip().strip(".").rpartition("@")[2]
+    if candidate in ("", key):
         return None
     try:
         return f"did you mean {quoted(canonical_pattern(candidate))}?"

@@ -8,7 +8,7 @@ its eight outcomes and its eight verdicts are there before anybody asks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from listener_policy._intervals import EMPTY, Bounds, contains
 from listener_policy.decision import (
@@ -23,6 +23,8 @@ from listener_policy.decision import (
     Verdict,
     sender_index,
 )
+from listener_policy.errors import PolicyError
+from listener_policy.networks import CidrSet
 from listener_policy.options import ListenerDomain
 
 __all__ = ["NO_ENTRY", "Entry", "Grants", "compiled", "compiler", "decide", "decide_rcpt"]
@@ -67,7 +69,12 @@ NO_ENTRY: Final = {
 
 
 def compiled(options: ListenerDomain, dialect: Dialect) -> Grants:
-    """What an entry grants, its booleans read as the dialect reads them (S2)."""
+    """What an entry grants, its booleans read as the dialect reads them (S2).
+
+    Raises `PolicyError` for a model that was made without being validated.
+    """
+    if not _is_sound(options):
+        raise PolicyError("expected a validated `ListenerDomain`, found one that never was")
     log_oob, log_arf = (
         (_TRUE_MEANS[dialect] if option else LogReport.IGNORE)
         if isinstance(option, bool)
@@ -80,6 +87,21 @@ def compiled(options: ListenerDomain, dialect: Dialect) -> Grants:
         options.relay_from_authz,
         OUTCOMES[fixed],
         VERDICTS[dialect, fixed],
+    )
+
+
+def _is_sound(options: ListenerDomain) -> bool:
+    """Whether the values are of the types that validation gives them.
+
+    `model_construct` and `model_copy(update=...)` take anything: a text for a set of identities,
+    say, in which every part of it would be found.
+    """
+    logs = cast("tuple[object, object]", (options.log_oob, options.log_arf))
+    return (
+        isinstance(cast("object", options.relay_to), bool)
+        and isinstance(cast("object", options.relay_from), CidrSet)
+        and isinstance(cast("object", options.relay_from_authz), frozenset)
+        and all(isinstance(log, bool | LogReport) for log in logs)
     )
 
 

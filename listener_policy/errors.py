@@ -6,14 +6,13 @@
   peer that is no address. Nothing that arrives from the network ever causes one (rule 1.2).
 
 Both are `PolicyError`, which is a `ValueError`. No other exception leaves this package on purpose,
-but for `pydantic.ValidationError` from models that are constructed in Python and `TypeError` from
-the truth value of an answer.
+but for `pydantic.ValidationError` from models that are constructed in Python, `TypeError` from the
+truth value of an answer, and whatever a hook raises.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
 
 __all__ = ["ConfigError", "PolicyError", "Problem", "RequestError"]
 
@@ -64,54 +63,3 @@ class ConfigError(PolicyError):
         if len(self.problems) == 1:
             return str(self.problems[0])
         return "\n".join([f"{len(self.problems)} problems:", *(f"  {p}" for p in self.problems)])
-
-
-class Malformed(ValueError):  # noqa: N818 - it is no error yet
-    """Internal: a text that is not what it should be, before anybody knows where it stood.
-
-    Whoever knows the place makes a `Problem` or a `RequestError` of it.
-    """
-
-    def __init__(self, expected: str, found: str, hint: str | None = None) -> None:
-        super().__init__(expected, found, hint)
-        self.expected = expected
-        self.found = found
-        self.hint = hint
-
-    @property
-    def message(self) -> str:
-        """What was expected and what was found, in one line."""
-        return f"expected {self.expected}, found {self.found}"
-
-
-class ProblemList:
-    """Internal: collects problems, so that all of them are reported at once."""
-
-    def __init__(self) -> None:
-        self._problems: list[Problem] = []
-        self._causes: list[Exception] = []
-
-    def add(self, document: int | None, path: str, message: str, hint: str | None = None) -> None:
-        """Add one problem."""
-        self._problems.append(Problem(document, path, message, hint))
-
-    def add_malformed(self, document: int | None, path: str, malformed: Malformed) -> None:
-        """Add a malformed text, now that its place is known."""
-        self.add(document, path, malformed.message, malformed.hint)
-
-    def caused_by(self, cause: Exception) -> None:
-        """Remember the foreign exception behind the problems that were just added."""
-        self._causes.append(cause)
-
-    def raise_if_any(self) -> None:
-        """Raise `ConfigError` if there is a problem."""
-        if self._problems:
-            self.fail()
-
-    def fail(self) -> NoReturn:
-        """Raise `ConfigError` with everything that was collected."""
-        cause: Exception | None = None
-        if self._causes:
-            several = len(self._causes) > 1
-            cause = ExceptionGroup("causes", self._causes) if several else self._causes[0]
-        raise ConfigError(tuple(self._problems)) from cause

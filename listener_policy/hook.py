@@ -13,16 +13,21 @@ from typing import TypeAlias, final
 
 from listener_policy._display import described
 from listener_policy._intervals import Bounds, contains
+from listener_policy._problems import ProblemList
 from listener_policy.addresses import Peer, peer_address
 from listener_policy.connection import Connection, checked_identity
 from listener_policy.decision import Decision, Dialect, RcptDecision, check_dialect
 from listener_policy.entries import NO_ENTRY, Entry, compiled, decide
-from listener_policy.errors import Malformed, PolicyError, ProblemList
+from listener_policy.errors import PolicyError
 from listener_policy.listeners import Listener, canonical_listener
-from listener_policy.networks import DEFAULT_RELAY_HOSTS, CidrSet
+from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
-from listener_policy.policy import read_arguments
-from listener_policy.relay_hosts import Blocks, read_relay_hosts
+from listener_policy.relay_hosts import (
+    DEFAULT_RELAY_HOSTS,
+    Blocks,
+    RelayHosts,
+    read_relay_hosts,
+)
 
 __all__ = ["GetListenerDomain", "HookPolicy", "evaluate"]
 
@@ -58,14 +63,15 @@ class HookPolicy:
         if not callable(get_listener_domain):
             found = described(get_listener_domain)
             problems.add(None, "get_listener_domain", f"expected a function, found {found}")
-        self._relay_hosts = read_arguments(relay_hosts, listeners, dialect, problems)
+        check_dialect(dialect, problems)
+        self._relay_hosts = RelayHosts(relay_hosts, listeners, problems)
         problems.raise_if_any()
         self._get_listener_domain = get_listener_domain
         self._dialect = dialect
 
     @property
     def listeners(self) -> tuple[EsmtpListener, ...]:
-        """The listeners that state their own `relay_hosts`."""
+        """The listeners that it was made of, in the order in which they were given."""
         return self._relay_hosts.listeners
 
     @property
@@ -148,10 +154,7 @@ def evaluate(
     `relay_hosts` that are wrong and `PolicyError` for options of another type.
     """
     problems = ProblemList()
-    try:
-        check_dialect(dialect)
-    except Malformed as malformed:
-        problems.add_malformed(None, "dialect", malformed)
+    check_dialect(dialect, problems)
     hosts = read_relay_hosts(relay_hosts, problems)
     problems.raise_if_any()
     address = peer_address(peer)

@@ -6,6 +6,7 @@ import re
 from typing import Final, TypeAlias, cast
 
 from listener_policy._display import quoted, shown
+from listener_policy._problems import Malformed
 from listener_policy.addresses import (
     SocketAddress,
     ip_address,
@@ -13,7 +14,7 @@ from listener_policy.addresses import (
     parse_socket_address,
     unpack_socket_address,
 )
-from listener_policy.errors import Malformed, RequestError
+from listener_policy.errors import RequestError
 
 __all__ = [
     "EVERY_LISTENER",

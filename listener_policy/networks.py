@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final, TypeAlias, cast, final
 
 from listener_policy import _intervals
 from listener_policy._display import described, quoted
 from listener_policy._intervals import EMPTY, Bounds
+from listener_policy._problems import Malformed, ProblemList
 from listener_policy.addresses import (
     IPV4_END,
     IPV4_START,
@@ -19,9 +21,8 @@ from listener_policy.addresses import (
     parse_address,
     peer_address,
 )
-from listener_policy.errors import Malformed, ProblemList
 
-__all__ = ["DEFAULT_RELAY_HOSTS", "Block", "CidrSet", "IPNetwork", "read_cidr_set"]
+__all__ = ["Block", "CidrSet", "IPNetwork", "read_cidr_set"]
 
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
 Block: TypeAlias = str | IPAddress | IPNetwork
@@ -55,13 +56,14 @@ class CidrSet:
 
     _bounds: Bounds
 
-    def __init__(self, blocks: Iterable[Block] = ()) -> None:
+    def __new__(cls, blocks: Iterable[Block] = ()) -> CidrSet:
+        """Make the union; nothing is left to `__init__`, which could be called again."""
         problems = ProblemList()
         made = read_cidr_set(
             blocks, lambda index, wrong: problems.add_malformed(None, _index_path(index), wrong)
         )
         problems.raise_if_any()
-        self._bounds = made.bounds
+        return made
 
     @classmethod
     def parse(cls, blocks: Iterable[Block]) -> CidrSet:
@@ -71,9 +73,12 @@ class CidrSet:
     @classmethod
     def from_bounds(cls, bounds: Bounds) -> CidrSet:
         """The set of boundaries that are in normal form, as the engine makes them."""
-        made = cls.__new__(cls)
+        made = object.__new__(cls)
         made._bounds = bounds
         return made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return CidrSet.from_bounds, (self._bounds,)
 
     @property
     def bounds(self) -> Bounds:
@@ -157,8 +162,10 @@ def read_cidr_set(blocks: object, report: Callable[[int | None, Malformed], None
     if isinstance(blocks, CidrSet):
         return blocks
     ranges: list[tuple[int, int]] = []
-    if isinstance(blocks, str | bytes | Mapping) or not isinstance(blocks, Iterable):
-        report(None, Malformed("a list of CIDR blocks", described(cast("object", blocks))))
+    if not isinstance(blocks, list | tuple | AbstractSet | Iterator):
+        single = isinstance(blocks, str | IPv4Address | IPv6Address | IPv4Network | IPv6Network)
+        hint = "put it in a list" if single else None
+        report(None, Malformed("a list of CIDR blocks", described(blocks), hint))
         return CidrSet.from_bounds(EMPTY)
     for index, block in enumerate(cast("Iterable[object]", blocks)):
         try:
@@ -210,11 +217,11 @@ def _parse_block(block: object) -> list[tuple[int, int]]:
     size = 1 << (bits - int(length)) if slash else 1
     start = address & -size  # IPV4_START is a multiple of 2**32, so this is right for both
     if start != address:
-        meant = _spelled(address, 1) if length == "0" else _spelled(start, size)
+        meant = ip if length == "0" else text
         raise Malformed(
             f"a CIDR block with no bit set beyond its length, {length}",
             quoted(text),
-            f"did you mean {quoted(meant)}?",
+            f"did you mean {quoted(_block_of(meant))}?",
         )
     end = start + size
     if start >= IPV4_START and end <= IPV4_END:
@@ -224,10 +231,6 @@ def _parse_block(block: object) -> list[tuple[int, int]]:
         for low, high in ((start, min(end, IPV4_START)), (max(start, IPV4_END), end))
         if low < high
     ]
-
-
-def _spelled(start: int, size: int) -> str:
-    return CidrSet.from_bounds((start, start + size)).to_list()[0]
 
 
 def _nearest_block(text: str) -> str | None:
@@ -246,14 +249,11 @@ def _nearest_block(text: str) -> str | None:
     if forgiven in ("*", "all", _ANY):
         return f"did you mean `{_ANY}`?"
     try:
-        return f"did you mean {quoted(_spelled_network(ip_network(forgiven, strict=False)))}?"
+        return f"did you mean {quoted(_block_of(forgiven))}?"
     except ValueError:
         return None
 
 
-def _spelled_network(network: IPNetwork) -> str:
-    return CidrSet([network]).to_list()[0]
-
-
-DEFAULT_RELAY_HOSTS: Final = CidrSet(["127.0.0.1", "::1"])
-"""The `relay_hosts` of a policy that states none (rule 4.1)."""
+def _block_of(text: str) -> str:
+    """The block that an address with a length or a mask is in. Raises `ValueError` without one."""
+    return CidrSet([ip_network(text, strict=False)]).to_list()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeAlias, cast
 
 from pydantic import (
@@ -22,9 +22,9 @@ from pydantic_core import InitErrorDetails
 
 from listener_policy._display import described, option_key, quoted
 from listener_policy._documents import Text, parse_toml
+from listener_policy._problems import Malformed, ProblemList
 from listener_policy._tables import TableReader, did_you_mean, model_error
 from listener_policy.decision import LogReport
-from listener_policy.errors import Malformed, ProblemList
 from listener_policy.listeners import parse_listener
 from listener_policy.networks import CidrSet, read_cidr_set
 
@@ -41,22 +41,26 @@ def _cidr_set(value: object) -> CidrSet:
         location = () if index is None else (index,)
         errors.append(InitErrorDetails(type=model_error(malformed), loc=location, input=value))
 
-    blocks = read_cidr_set(value, report)
+    if isinstance(value, Iterator):  # it could be read only once, and errors are told later
+        report(None, Malformed("a list of CIDR blocks", described(cast("object", value))))
+    blocks = read_cidr_set(() if errors else cast("object", value), report)
     if errors:
         raise ValidationError.from_exception_data("CidrSet", errors)
     return blocks
 
 
-def _cidr_set_or_none(value: object) -> CidrSet | None:
-    return None if value is None else _cidr_set(value)
+def _string_list(value: object) -> object:
+    if isinstance(value, list | tuple | set | frozenset):
+        return cast("object", value)
+    raise model_error(Malformed("a list of strings", described(value)))
 
 
 def _log_option(value: object) -> LogOption:
     if isinstance(value, bool | LogReport):
         return value
     written = [report.value for report in LogReport]
-    if isinstance(value, str) and value in written:
-        return LogReport(value)
+    if isinstance(value, str) and str.__str__(value) in written:
+        return LogReport(str.__str__(value))
     expected = ", ".join(f"`{text}`" for text in ("true", "false", *written))
     hint = did_you_mean(value, written)
     raise model_error(Malformed(f"one of {expected}", described(value), hint))
@@ -73,16 +77,25 @@ def _listener(value: object) -> str:
 
 def _plain_scalar(value: object) -> object:
     """A value without meaning, if it is one that can be hashed, written and compared; else None."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, int):
-        return value if value.bit_length() <= 64 else None
-    return value if isinstance(value, str) else None
+        return float.__float__(value) if math.isfinite(value) else None
+    if isinstance(value, int) and int.bit_length(value) <= 64:
+        return int.__int__(value)
+    return None
+
+
+def _plain_log(option: LogOption) -> bool | str:
+    return option.value if isinstance(option, LogReport) else option
 
 
 _Log = Annotated[
     LogOption,
     PlainValidator(_log_option),
+    PlainSerializer(_plain_log),
     WithJsonSchema({"enum": [True, False, *(report.value for report in LogReport)]}),
 ]
 _Blocks = Annotated[
@@ -99,6 +112,7 @@ _Blocks = Annotated[
 ]
 _Identities = Annotated[
     frozenset[StrictStr],
+    BeforeValidator(_string_list),
     PlainSerializer(sorted),
     WithJsonSchema({"type": "array", "items": {"type": "string"}}),
 ]
@@ -128,18 +142,13 @@ class ListenerDomain(BaseModel, frozen=True, extra="forbid", use_attribute_docst
 
     def written(self) -> dict[str, object]:
         """The options that were written, as a document writes them."""
-        dumped = self.model_dump(include=self.model_fields_set, exclude_none=True)
-        return {name: _plain_log(value) for name, value in dumped.items()}
+        return self.model_dump(include=self.model_fields_set, exclude_none=True)
 
     def overridden_by(self, later: ListenerDomain) -> ListenerDomain:
         """The entry that results if a later document writes options of it (rule 2.8)."""
         return self.model_copy(
             update={name: getattr(later, name) for name in later.model_fields_set}
         )
-
-
-def _plain_log(value: object) -> object:
-    return value.value if isinstance(value, LogReport) else value
 
 
 class EsmtpListener(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
@@ -150,7 +159,7 @@ class EsmtpListener(BaseModel, frozen=True, extra="forbid", use_attribute_docstr
 
     listen: Annotated[str, PlainValidator(_listener)]
     """The local address with its port, or the name of the listener, in canonical form."""
-    relay_hosts: Annotated[_Blocks | None, PlainValidator(_cidr_set_or_none)] = None
+    relay_hosts: _Blocks | None = None
     """The peers that may relay from anywhere to anywhere; `None` states nothing."""
 
     @classmethod

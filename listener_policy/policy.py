@@ -19,20 +19,20 @@ from listener_policy._display import described
 from listener_policy._documents import Text
 from listener_policy._domain_map import DomainMap
 from listener_policy._intervals import Bounds
+from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
 from listener_policy.addresses import Peer
-from listener_policy.config import PolicyConfig, config_of
+from listener_policy.config import PolicyConfig, checked, config_of
 from listener_policy.connection import Connection
 from listener_policy.decision import Decision, Dialect, EntryRef, RcptDecision, check_dialect
 from listener_policy.domains import canonical_domain
 from listener_policy.entries import NO_ENTRY, Entry, Grants, compiler
-from listener_policy.errors import Malformed, ProblemList
 from listener_policy.listeners import EVERY_LISTENER, Listener, canonical_listener
-from listener_policy.networks import DEFAULT_RELAY_HOSTS, CidrSet
+from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
-from listener_policy.relay_hosts import Blocks, RelayHosts
+from listener_policy.relay_hosts import DEFAULT_RELAY_HOSTS, Blocks, RelayHosts
 
-__all__ = ["Match", "Policy", "read_arguments"]
+__all__ = ["Match", "Policy"]
 
 
 class Match(NamedTuple):
@@ -49,7 +49,7 @@ class Policy:
     config: the entries, a `PolicyConfig`.
     relay_hosts: the peers that may relay anything at listeners that state no others: a `CidrSet`,
         or CIDR blocks to make one of (rule 4.1).
-    listeners: the listeners that state their own, `EsmtpListener`s.
+    listeners: `EsmtpListener`s, some of which state their own.
     dialect: which reading holds, where guide and engine differ.
 
     Raises `ConfigError` with every problem of the arguments. Policies are hashable, comparable and
@@ -73,23 +73,32 @@ class Policy:
         "_unlisted",
     )
 
-    def __init__(
-        self,
+    _config: PolicyConfig
+    _relay_hosts: RelayHosts
+    _dialect: Dialect
+    _fingerprint: str | None
+    _listed: dict[str, _Rules]
+    _unlisted: dict[str | None, _Rules]
+
+    def __new__(
+        cls,
         config: PolicyConfig,
         *,
         relay_hosts: Blocks = DEFAULT_RELAY_HOSTS,
         listeners: Iterable[EsmtpListener] = (),
         dialect: Dialect = Dialect.DOCUMENTED,
-    ) -> None:
+    ) -> Policy:
+        """Compile a policy; nothing is left to `__init__`, which could be called again."""
         problems = ProblemList()
         if not isinstance(cast("object", config), PolicyConfig):
             hint = "did you mean `Policy.from_mapping`?" if isinstance(config, Mapping) else None
             problems.add(
                 None, "config", f"expected a `PolicyConfig`, found {described(config)}", hint
             )
-        hosts = read_arguments(relay_hosts, listeners, dialect, problems)
+        check_dialect(dialect, problems)
+        hosts = RelayHosts(relay_hosts, listeners, problems)
         problems.raise_if_any()
-        self._compile(config, hosts, dialect)
+        return cls._compiled(checked(config), hosts, dialect)
 
     @classmethod
     def from_toml(
@@ -140,17 +149,18 @@ class Policy:
         listeners: Iterable[EsmtpListener],
         dialect: Dialect,
     ) -> Policy:
-        hosts = read_arguments(relay_hosts, listeners, dialect, reader.problems)
+        check_dialect(dialect, reader.problems)
+        hosts = RelayHosts(relay_hosts, listeners, reader.problems)
         reader.problems.raise_if_any()
-        policy = cls.__new__(cls)
-        policy._compile(config_of(entries), hosts, dialect)
-        return policy
+        return cls._compiled(config_of(entries), hosts, dialect)
 
-    def _compile(self, config: PolicyConfig, relay_hosts: RelayHosts, dialect: Dialect) -> None:
-        self._config = config
-        self._relay_hosts = relay_hosts
-        self._dialect = dialect
-        self._fingerprint: str | None = None
+    @classmethod
+    def _compiled(cls, config: PolicyConfig, relay_hosts: RelayHosts, dialect: Dialect) -> Policy:
+        policy = object.__new__(cls)
+        policy._config = config
+        policy._relay_hosts = relay_hosts
+        policy._dialect = dialect
+        policy._fingerprint = None
         grants = compiler(dialect)
         indexes = {
             listener: DomainMap(
@@ -169,13 +179,14 @@ class Policy:
         def rules(own: DomainMap[Entry], source: str | None) -> _Rules:
             return _Rules(dialect, relay_hosts.of(source).bounds, own, shared)
 
-        self._listed = {
+        policy._listed = {
             listener: rules(indexes.get(listener, _NO_ENTRIES), relay_hosts.source(listener))
             for listener in {*indexes, *relay_hosts.stated}
         }
-        self._unlisted = {
+        policy._unlisted = {
             source: rules(_NO_ENTRIES, source) for source in (None, *relay_hosts.stated)
         }
+        return policy
 
     @property
     def config(self) -> PolicyConfig:
@@ -184,7 +195,7 @@ class Policy:
 
     @property
     def listeners(self) -> tuple[EsmtpListener, ...]:
-        """The listeners that it was made of."""
+        """The listeners that it was made of, in the order in which they were given."""
         return self._relay_hosts.listeners
 
     @property
@@ -279,7 +290,7 @@ class Policy:
         return _Meaning(
             self._dialect,
             self.relay_hosts.bounds,
-            {name: blocks.bounds for name, blocks in self._relay_hosts.stated.items()},
+            {name: blocks.bounds for name, blocks in self._relay_hosts.meaning().items()},
             {
                 listener: {pattern: grants(options) for pattern, options in patterns.items()}
                 for listener, patterns in self._config.entries.items()
@@ -344,20 +355,6 @@ class _Rules:
 
 
 _NO_ENTRIES: Final = DomainMap[Entry]({})
-
-
-def read_arguments(
-    relay_hosts: Blocks,
-    listeners: Iterable[EsmtpListener],
-    dialect: Dialect,
-    problems: ProblemList,
-) -> RelayHosts:
-    """Read what a policy takes beside its entries, adding what is wrong to `problems`."""
-    try:
-        check_dialect(dialect)
-    except Malformed as malformed:
-        problems.add_malformed(None, "dialect", malformed)
-    return RelayHosts(relay_hosts, listeners, problems)
 
 
 class _Meaning(NamedTuple):

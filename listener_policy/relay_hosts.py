@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeAlias, cast, final
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from typing import Final, TypeAlias, cast, final
 
 from listener_policy._display import described, quoted
 from listener_policy._frozen import FrozenMapping
-from listener_policy.errors import Malformed, ProblemList
+from listener_policy._problems import Malformed, ProblemList
 from listener_policy.listeners import wildcard_listeners
 from listener_policy.networks import Block, CidrSet, read_cidr_set
 from listener_policy.options import EsmtpListener
 
-__all__ = ["Blocks", "RelayHosts"]
+__all__ = ["DEFAULT_RELAY_HOSTS", "Blocks", "RelayHosts", "read_relay_hosts"]
+
+DEFAULT_RELAY_HOSTS: Final = CidrSet(["127.0.0.1", "::1"])
+"""The `relay_hosts` of a policy that states none (rule 4.1)."""
 
 Blocks: TypeAlias = CidrSet | Iterable[Block]
 """What is taken for a `CidrSet`: one, or blocks to make one of."""
@@ -45,14 +49,23 @@ class RelayHosts:
 
         Its own; failing that, those of the wildcard addresses, IPv4's before IPv6's.
         """
-        for candidate in (listener, *wildcard_listeners(listener)):
-            if candidate in self.stated:
-                return candidate
-        return None
+        return listener if listener in self.stated else self._source_besides(listener)
+
+    def _source_besides(self, listener: str) -> str | None:
+        others = (other for other in wildcard_listeners(listener) if other != listener)
+        return next((other for other in others if other in self.stated), None)
 
     def of(self, source: str | None) -> CidrSet:
         """The `relay_hosts` that `source` has named."""
         return self.default if source is None else self.stated[source]
+
+    def meaning(self) -> dict[str, CidrSet]:
+        """The listeners whose `relay_hosts` are others than if they stated none (rule 5.1)."""
+        return {
+            listener: blocks
+            for listener, blocks in self.stated.items()
+            if blocks != self.of(self._source_besides(listener))
+        }
 
 
 def read_relay_hosts(blocks: Blocks, problems: ProblemList) -> CidrSet:
@@ -68,9 +81,10 @@ def read_relay_hosts(blocks: Blocks, problems: ProblemList) -> CidrSet:
 def _read_listeners(
     listeners: Iterable[EsmtpListener], problems: ProblemList
 ) -> Iterable[EsmtpListener]:
-    if not isinstance(cast("object", listeners), Iterable):
+    if not isinstance(cast("object", listeners), list | tuple | AbstractSet | Iterator):
         found = described(listeners)
-        problems.add(None, "listeners", f"expected a list of `EsmtpListener`s, found {found}")
+        hint = "put it in a list" if isinstance(cast("object", listeners), EsmtpListener) else None
+        problems.add(None, "listeners", f"expected a list of `EsmtpListener`s, found {found}", hint)
         return
     listed: set[str] = set()
     for index, listener in enumerate(listeners):

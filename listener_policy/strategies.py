@@ -25,8 +25,8 @@ from typing import Final, TypeVar
 
 from idna import IDNAError, ulabel
 
+from listener_policy._documents import LISTENER
 from listener_policy._intervals import Bounds
-from listener_policy._reader import LISTENER
 from listener_policy.addresses import (
     IPV4_END,
     IPV4_START,

@@ -173,7 +173,7 @@ def test_an_entry_may_be_a_model_or_hold_what_no_document_can() -> None:
     config = PolicyConfig.from_mapping(
         {"a.com": entry, "b.com": {"relay_from": CidrSet(["10.0.0.0/8"])}}
     )
-    assert config.entries["*"]["a.com"] is entry
+    assert config.entries["*"]["a.com"] == entry
     assert config.entries["*"]["b.com"] == entry
 
 

@@ -20,6 +20,7 @@ PACKAGE: Final = Path(listener_policy.__file__).parent
 FACADE: Final = "__init__"
 LAYERS: Final = (
     ("errors", "_intervals", "_frozen", "_display"),
+    ("_problems",),
     ("addresses", "decision", "_documents", "_tables"),
     ("domains", "listeners", "networks"),
     ("_domain_map", "options", "questions"),
@@ -76,7 +77,7 @@ def test_nobody_imports_the_command_line(module: str) -> None:
 
 def test_imports_are_found_where_there_are_some() -> None:
     assert imports_of("errors") == set()
-    assert imports_of("networks") == {"_display", "_intervals", "addresses", "errors"}
+    assert imports_of("networks") == {"_display", "_intervals", "_problems", "addresses"}
     assert {"policy", "hook", "config"} <= imports_of(FACADE)
 
 

@@ -1,0 +1,224 @@
+"""Documents and models that nobody should write: told, in few words, and never half applied."""
+
+import json
+import sys
+from array import array
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from pydantic import ValidationError
+
+from listener_policy import (
+    DEFAULT_RELAY_HOSTS,
+    CidrSet,
+    ConfigError,
+    EsmtpListener,
+    ListenerDomain,
+    Policy,
+    PolicyConfig,
+    PolicyError,
+    evaluate,
+)
+
+HUGE = "x" * 10**6
+
+
+def problems(make: Callable[[], object]) -> list[tuple[str, str]]:
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert len(str(caught.value)) < 1_000 * len(caught.value.problems)
+    return [(problem.path, problem.message) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("option", ["relay_from", "relay_from_authz"])
+@pytest.mark.parametrize("items", [["10.0.0.0/33"], [1], []])
+def test_what_can_be_read_only_once_is_refused(option: str, items: list[object]) -> None:
+    document = {"*": {"relay_to": True}, "a.com": {option: iter(items)}}
+    ((path, message),) = problems(lambda: Policy.from_mapping(document))
+    assert path == f'"a.com".{option}'
+    assert message.startswith("expected a list of ")
+
+
+@pytest.mark.parametrize("value", [b"", bytearray(), array("b"), {}, "any"])
+@pytest.mark.parametrize("option", ["relay_from", "relay_from_authz"])
+def test_a_list_is_a_list(option: str, value: object) -> None:
+    document = {"a.com": {option: []}, "b.com": {option: value}}
+    assert [path for path, _ in problems(lambda: Policy.from_mapping(document))] == [
+        f'"b.com".{option}'
+    ]
+    with pytest.raises(ValidationError):
+        ListenerDomain(**cast("dict[str, Any]", {option: value}))
+
+
+def test_a_mapping_that_contains_itself_is_told() -> None:
+    table: dict[str, object] = {}
+    table["a"] = table
+    (first, _), *_ = problems(lambda: Policy.from_mapping(table))
+    assert first == '"a"'
+
+
+def test_a_table_in_a_table_in_a_table_is_told_in_few_words() -> None:
+    table: dict[str, object] = {}
+    inner = table
+    for _ in range(10_000):
+        inner["x"] = inner = {}
+    problems(lambda: Policy.from_mapping({"a": table}))
+    problems(lambda: Policy.from_mapping({cast("str", 5): {"com": {}}}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'["{HUGE}"]',
+        f'["a.com"]\n{HUGE} = 1',
+        f'["a.com"]\n"{HUGE}" = 1',
+        f'["a.com"]\nrelay_to = "{HUGE}"',
+        f'["a.com"]\nrelay_from = ["{HUGE}"]',
+        f'["a.com"]\nlog_oob = "{HUGE}"',
+        f'[listener."{HUGE}:"]\n"a b" = {{}}',
+        f'x = {{"{HUGE}" = 1, "{HUGE}" = 2}}',
+        f"[a.{HUGE}]\nb = 1",
+        f"[a.{HUGE}]\n[a.{HUGE}]",
+    ],
+    ids=range(10),
+)
+def test_whatever_its_length_a_problem_is_told_in_few_words(text: str) -> None:
+    problems(lambda: Policy.from_toml(text))
+
+
+def test_a_long_syntax_error_keeps_its_place() -> None:
+    text = f'x = {{"{HUGE}" = 1, "{HUGE}" = 2}}'
+    ((_, message),) = problems(lambda: Policy.from_toml(text))
+    assert "(at line 1, column " in message
+
+
+def test_repeated_keys_hide_no_other_problem() -> None:
+    text = '{"a": {"relay_to": 1, "relay_to": 2, "relay_to": true}, "b": {"relay_to": 1}}'
+    (path, message), (other, _) = problems(lambda: Policy.from_json(text))
+    assert (path, other) == ('"a".relay_to', '"b".relay_to')
+    assert message == "expected `relay_to` once in its object, found it 3 times"
+
+
+def test_many_repeated_keys_cost_one_walk() -> None:
+    entries = ",".join(f'"a{n}.com":{{"ttl":1,"ttl":2}}' for n in range(500))
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        with pytest.raises(ConfigError):
+            Policy.from_json(f"{{{entries}}}")
+    finally:
+        sys.setprofile(None)
+    assert calls < 500 * 400
+
+
+def test_both_names_of_an_option_hide_no_wrong_value() -> None:
+    document = {"a.com": {"log_arf": True, "log_fbl": "x"}}
+    found = problems(lambda: Policy.from_mapping(document))
+    assert [path for path, _ in found] == ['"a.com".log_fbl'] * 2
+    assert "another name" in found[0][1]
+    assert "expected one of" in found[1][1]
+
+
+def test_problems_come_in_the_order_of_documents() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Policy.from_toml("['a b']", "[", "['c d']", relay_hosts=["x"])
+    assert [problem.document for problem in caught.value.problems] == [0, 1, 2, None]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: Policy.from_mapping({"a.com": model}),
+        lambda model: Policy(PolicyConfig.model_construct(entries={"*": {"a.com": model}})),
+        lambda model: evaluate(model, "::1"),
+        lambda model: PolicyConfig().merge(
+            PolicyConfig().model_copy(update={"entries": {"*": {"a.com": model}}})
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"relay_from_authz": "alice"},
+        {"relay_from": ["10.0.0.0/8"], "relay_to": 1},
+        {"relay_to": "false"},
+        {"log_oob": 1},
+        {"log_arf": []},
+    ],
+)
+def test_a_model_that_was_never_validated_is_not_believed(
+    make: Callable[[ListenerDomain], object], update: dict[str, object]
+) -> None:
+    with pytest.raises(PolicyError):
+        make(ListenerDomain().model_copy(update=update))
+
+
+def test_a_config_that_was_never_validated_is_read_again() -> None:
+    entries = {"*": {"EXAMPLE.com": ListenerDomain(relay_to=True)}}
+    policy = Policy(PolicyConfig().model_copy(update={"entries": entries}))
+    assert policy.decide("mx", "192.0.2.1", "example.com").relay_to
+
+
+def test_models_can_be_dumped() -> None:
+    entry = ListenerDomain(log_arf=True, ttl=5, relay_from_authz=frozenset("ba"))
+    listener = EsmtpListener(listen="mx", relay_hosts=CidrSet(["10.0.0.0/8"]))
+    assert json.loads(entry.model_dump_json(exclude_unset=True)) == {
+        "relay_from_authz": ["a", "b"],
+        "log_arf": True,
+        "ttl": 5,
+    }
+    assert listener.model_dump() == {"listen": "mx", "relay_hosts": ["10.0.0.0/8"]}
+    assert EsmtpListener.model_validate_json(listener.model_dump_json()) == listener
+    assert ListenerDomain.model_validate_json(entry.model_dump_json()) == entry
+
+
+def test_braces_in_a_value_are_shown_as_they_are() -> None:
+    with pytest.raises(ValidationError) as caught:
+        ListenerDomain(log_oob=cast("Any", "{message}{hint}{text}"))
+    assert 'found the string `"{message}{hint}{text}"`' in caught.value.errors()[0]["msg"]
+
+
+def test_an_empty_table_of_every_listener_is_written_again() -> None:
+    config = PolicyConfig.from_toml('[listener."*"]')
+    assert PolicyConfig.from_mapping(config.to_mapping()) == config
+
+
+def test_making_an_object_again_does_not_change_it() -> None:
+    policy = Policy.from_toml('["a.com"]')
+    before = (policy.fingerprint, repr(DEFAULT_RELAY_HOSTS), repr(policy.config.entries))
+    for thing, argument in [
+        (DEFAULT_RELAY_HOSTS, ["any"]),
+        (policy, PolicyConfig()),
+        (policy.config.entries, {}),
+    ]:
+        thing.__init__(argument)  # type: ignore[misc, call-arg]
+    again = Policy(policy.config)
+    assert (again.fingerprint, repr(DEFAULT_RELAY_HOSTS), repr(policy.config.entries)) == before
+
+
+@pytest.mark.parametrize(
+    ("listeners", "same"),
+    [
+        ([("mx", ["127.0.0.1", "::1"])], True),
+        ([("mx", None)], True),
+        ([("mx", [])], False),
+        ([("0.0.0.0:25", ["10.0.0.0/8"]), ("10.0.0.1:25", ["127.0.0.1", "::1"])], False),
+        ([("[::]:25", ["127.0.0.1", "::1"]), ("10.0.0.1:25", ["127.0.0.1", "::1"])], True),
+    ],
+)
+def test_5_1_relay_hosts_that_would_hold_anyway_are_without_effect(
+    listeners: list[tuple[str, list[str] | None]], same: bool
+) -> None:
+    listed = [
+        EsmtpListener(listen=listen, relay_hosts=None if blocks is None else CidrSet(blocks))
+        for listen, blocks in listeners
+    ]
+    policy, plain = Policy.from_toml("", listeners=listed), Policy.from_toml("")
+    assert (policy == plain) is same
+    assert (policy.fingerprint == plain.fingerprint) is same
