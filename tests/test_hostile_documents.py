@@ -34,7 +34,7 @@ def problems(make: Callable[[], object]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("option", ["relay_from", "relay_from_authz"])
 @pytest.mark.parametrize("items", [["10.0.0.0/33"], [1], []])
 def test_what_can_be_read_only_once_is_refused(option: str, items: list[object]) -> None:
-    document = {"*": {"relay_to": True}, "a.com": {option: iter(items)}}
+    document: dict[str, object] = {"*": {"relay_to": True}, "a.com": {option: iter(items)}}
     ((path, message),) = problems(lambda: Policy.from_mapping(document))
     assert path == f'"a.com".{option}'
     assert message.startswith("expected a list of ")
@@ -131,17 +131,24 @@ def test_problems_come_in_the_order_of_documents() -> None:
     assert [problem.document for problem in caught.value.problems] == [0, 1, 2, None]
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda model: Policy.from_mapping({"a.com": model}),
-        lambda model: Policy(PolicyConfig.model_construct(entries={"*": {"a.com": model}})),
-        lambda model: evaluate(model, "::1"),
-        lambda model: PolicyConfig().merge(
-            PolicyConfig().model_copy(update={"entries": {"*": {"a.com": model}}})
-        ),
-    ],
-)
+def load_entry(model: ListenerDomain) -> object:
+    return Policy.from_mapping({"a.com": model})
+
+
+def compile_entry(model: ListenerDomain) -> object:
+    return Policy(PolicyConfig.model_construct(entries={"*": {"a.com": model}}))
+
+
+def merge_entry(model: ListenerDomain) -> object:
+    config = PolicyConfig().model_copy(update={"entries": {"*": {"a.com": model}}})
+    return PolicyConfig().merge(config)
+
+
+def evaluate_entry(model: ListenerDomain) -> object:
+    return evaluate(model, "::1")
+
+
+@pytest.mark.parametrize("make", [load_entry, compile_entry, merge_entry, evaluate_entry])
 @pytest.mark.parametrize(
     "update",
     [
@@ -192,26 +199,27 @@ def test_an_empty_table_of_every_listener_is_written_again() -> None:
 def test_making_an_object_again_does_not_change_it() -> None:
     policy = Policy.from_toml('["a.com"]')
     before = (policy.fingerprint, repr(DEFAULT_RELAY_HOSTS), repr(policy.config.entries))
-    for thing, argument in [
+    again: list[tuple[Any, object]] = [
         (DEFAULT_RELAY_HOSTS, ["any"]),
         (policy, PolicyConfig()),
         (policy.config.entries, {}),
-    ]:
-        thing.__init__(argument)  # type: ignore[misc, call-arg]
-    again = Policy(policy.config)
-    assert (again.fingerprint, repr(DEFAULT_RELAY_HOSTS), repr(policy.config.entries)) == before
+    ]
+    for thing, argument in again:
+        thing.__init__(argument)
+    now = Policy(policy.config)
+    assert (now.fingerprint, repr(DEFAULT_RELAY_HOSTS), repr(policy.config.entries)) == before
 
 
-@pytest.mark.parametrize(
-    ("listeners", "same"),
-    [
-        ([("mx", ["127.0.0.1", "::1"])], True),
-        ([("mx", None)], True),
-        ([("mx", [])], False),
-        ([("0.0.0.0:25", ["10.0.0.0/8"]), ("10.0.0.1:25", ["127.0.0.1", "::1"])], False),
-        ([("[::]:25", ["127.0.0.1", "::1"]), ("10.0.0.1:25", ["127.0.0.1", "::1"])], True),
-    ],
-)
+LISTED: list[tuple[list[tuple[str, list[str] | None]], bool]] = [
+    ([("mx", ["127.0.0.1", "::1"])], True),
+    ([("mx", None)], True),
+    ([("mx", [])], False),
+    ([("0.0.0.0:25", ["10.0.0.0/8"]), ("10.0.0.1:25", ["127.0.0.1", "::1"])], False),
+    ([("[::]:25", ["127.0.0.1", "::1"]), ("10.0.0.1:25", ["127.0.0.1", "::1"])], True),
+]
+
+
+@pytest.mark.parametrize(("listeners", "same"), LISTED)
 def test_5_1_relay_hosts_that_would_hold_anyway_are_without_effect(
     listeners: list[tuple[str, list[str] | None]], same: bool
 ) -> None:
