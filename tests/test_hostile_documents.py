@@ -40,10 +40,13 @@ def test_what_can_be_read_only_once_is_refused(option: str, items: list[object])
     assert message.startswith("expected a list of ")
 
 
-@pytest.mark.parametrize("value", [b"", bytearray(), array("b"), {}, "any"])
+NO_LISTS: list[object] = [b"", bytearray(), array("b"), {}, "any"]
+
+
+@pytest.mark.parametrize("value", NO_LISTS)
 @pytest.mark.parametrize("option", ["relay_from", "relay_from_authz"])
 def test_a_list_is_a_list(option: str, value: object) -> None:
-    document = {"a.com": {option: []}, "b.com": {option: value}}
+    document: dict[str, object] = {"a.com": {option: []}, "b.com": {option: value}}
     assert [path for path, _ in problems(lambda: Policy.from_mapping(document))] == [
         f'"b.com".{option}'
     ]

@@ -22,14 +22,10 @@ relay_from_authz = ["ann"]
 [listener.mx."a.example.com"]
 log_arf = true
 """
-QUESTIONS = list(
-    product(
-        ("mx", "10.1.2.3:25", ("2001:db8::1", 25, 0, 0)),
-        ("10.0.0.7", ("::ffff:127.0.0.1", 25, 0, 0), "203.0.113.9:25"),
-        ("a.example.com", "B\u00dcCHER.example", "", "x.y.example.com.", "not..valid"),
-        (None, "ann", "bob"),
-    )
-)
+LISTENERS = ("mx", "10.1.2.3:25", "[2001:db8::1]:25")
+PEERS = ("10.0.0.7", "::ffff:127.0.0.1", "203.0.113.9:25")
+DOMAINS = ("a.example.com", "B\u00dcCHER.example", "", "x.y.example.com.", "not..valid")
+IDENTITIES = (None, "ann", "bob")
 
 
 @pytest.fixture
@@ -43,7 +39,7 @@ def impatient() -> Iterator[None]:
 
 def ask(policy: Policy) -> tuple[list[Decision | RcptDecision], str, int]:
     answers: list[Decision | RcptDecision] = []
-    for listener, peer, domain, auth in QUESTIONS:
+    for listener, peer, domain, auth in product(LISTENERS, PEERS, DOMAINS, IDENTITIES):
         answers.append(policy.decide(listener, peer, domain, auth))
         connection = policy.connection(listener, peer).authenticated(auth)
         answers.append(connection.decide_rcpt(f"x@{domain}", f"y@{domain}"))
