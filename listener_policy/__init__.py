@@ -7,7 +7,7 @@ The rules, by whose numbers docstrings and tests refer to them, are in `docs/spe
 """
 
 from listener_policy.config import PolicyConfig
-from listener_policy.connection import Connection
+from listener_policy.connection import AnyPolicy, Connection
 from listener_policy.decision import (
     Decision,
     Dialect,
@@ -32,6 +32,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "DEFAULT_RELAY_HOSTS",
+    "AnyPolicy",
     "CidrSet",
     "ConfigError",
     "Connection",

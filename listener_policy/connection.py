@@ -1,4 +1,4 @@
-"""One SMTP connection's part of every question, answered once (rule 1.1).
+"""What is asked of a policy, at once or connection by connection (section 1, rules 4.2 and 4.3).
 
 A server that asks about many recipients of one connection asks its `Connection`. It is also where
 the three parties of a decision meet: the listener, whose rules say who governs a domain and who
@@ -7,6 +7,7 @@ may relay anything; the peer, with what it authenticated as; and the domains of 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from copy import copy
 from typing import Protocol, cast, final
 
@@ -17,9 +18,12 @@ from listener_policy.decision import Decision, Dialect, RcptDecision
 from listener_policy.domains import canonical_domain, envelope_domain
 from listener_policy.entries import NO_ENTRY, Entry, decide, decide_rcpt
 from listener_policy.errors import RequestError
-from listener_policy.listeners import Listener
+from listener_policy.listeners import Listener, canonical_listener
+from listener_policy.networks import CidrSet
+from listener_policy.options import EsmtpListener
+from listener_policy.relay_hosts import RelayHosts
 
-__all__ = ["Connection", "ListenerRules"]
+__all__ = ["AnyPolicy", "Connection", "ListenerRules", "checked_identity"]
 
 
 class ListenerRules(Protocol):
@@ -113,6 +117,75 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"Connection(listener={self._listener!r}, peer={self._peer!r}, auth={self._auth!r})"
+
+
+class AnyPolicy(ABC):
+    """What can be asked of every policy, wherever its entries are kept.
+
+    `Policy` keeps them in a table, `HookPolicy` asks a function. Servers and adapters that work
+    with either take an `AnyPolicy`.
+    """
+
+    __slots__ = ("_dialect", "_relay_hosts")
+
+    _dialect: Dialect
+    _relay_hosts: RelayHosts
+
+    @abstractmethod
+    def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
+        """The questions of one connection, its own part answered once; arguments as in `decide`."""
+
+    @property
+    def listeners(self) -> tuple[EsmtpListener, ...]:
+        """The listeners that it was made of, in the order in which they were given."""
+        return self._relay_hosts.listeners
+
+    @property
+    def relay_hosts(self) -> CidrSet:
+        """The `relay_hosts` of listeners that state none (rule 4.1)."""
+        return self._relay_hosts.default
+
+    @property
+    def dialect(self) -> Dialect:
+        """The reading that holds, where guide and engine differ."""
+        return self._dialect
+
+    def decide(
+        self, listener: Listener, peer: Peer, domain: str, auth: str | None = None
+    ) -> Decision:
+        """What a listener grants a peer with regard to one domain (rule 4.2).
+
+        listener: the local address of the connection (`"10.1.2.3:25"`, `"[2001:db8::25]:25"`, a
+            socket address tuple), or the listener's name.
+        peer: the client's address: text with or without a port, an `ipaddress` object or a socket
+            address tuple.
+        domain: a mail domain from the envelope, in any spelling; `""` for the null sender. Any
+            string is decided about (rule 1.2).
+        auth: the authorization identity that SMTP AUTH settled on; `None` if nobody authenticated.
+
+        Raises `RequestError` for a listener or peer that cannot be understood, and for arguments
+        of other types (rule 1.1).
+        """
+        return self.connection(listener, peer, auth).decide(domain)
+
+    def decide_rcpt(
+        self, listener: Listener, peer: Peer, sender: str, recipient: str, auth: str | None = None
+    ) -> RcptDecision:
+        """Whether a listener accepts one recipient (rule 4.3).
+
+        sender, recipient: envelope addresses, with or without angle brackets; `""` or `"<>"` is
+            the null sender (rule 1.7). Any string is decided about.
+
+        The other arguments and what is raised are those of `decide`.
+        """
+        return self.connection(listener, peer, auth).decide_rcpt(sender, recipient)
+
+    def relay_hosts_at(self, listener: Listener) -> CidrSet:
+        """The `relay_hosts` that hold at a listener (rule 4.1): who may relay anything there.
+
+        What is raised for a listener that cannot be understood is what `decide` raises.
+        """
+        return self._relay_hosts.of(self._relay_hosts.source(canonical_listener(listener)))
 
 
 def checked_identity(auth: str | None) -> str | None:

@@ -15,12 +15,11 @@ from listener_policy._display import described
 from listener_policy._intervals import Bounds, contains
 from listener_policy._problems import ProblemList
 from listener_policy.addresses import Peer, peer_address
-from listener_policy.connection import Connection, checked_identity
-from listener_policy.decision import Decision, Dialect, RcptDecision, check_dialect
+from listener_policy.connection import AnyPolicy, Connection, checked_identity
+from listener_policy.decision import Decision, Dialect, check_dialect
 from listener_policy.entries import NO_ENTRY, Entry, compiled, decide
 from listener_policy.errors import PolicyError
 from listener_policy.listeners import Listener, canonical_listener
-from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
 from listener_policy.relay_hosts import (
     DEFAULT_RELAY_HOSTS,
@@ -36,20 +35,20 @@ GetListenerDomain: TypeAlias = Callable[[str, str, Connection], ListenerDomain |
 
 
 @final
-class HookPolicy:
+class HookPolicy(AnyPolicy):
     """A policy whose entries a function knows (KumoMTA's `get_listener_domain`).
 
     get_listener_domain: is given the canonical domain (`""` for the null sender), the canonical
         listener and the `Connection`, and returns the entry that governs, or `None`. It is not
         asked about domains that are not valid, nor, under `DOCUMENTED`, for peers in `relay_hosts`
         (S4); what is decided then is what is decided without an entry. What it raises goes
-        through. No answer is kept.
+        through, and an answer of another type is a `PolicyError`. No answer is kept.
 
     The other arguments and what is raised are those of `Policy`. `.entry` is `None` in its
     decisions.
     """
 
-    __slots__ = ("__weakref__", "_dialect", "_get_listener_domain", "_relay_hosts")
+    __slots__ = ("__weakref__", "_get_listener_domain")
 
     def __init__(
         self,
@@ -68,39 +67,6 @@ class HookPolicy:
         problems.raise_if_any()
         self._get_listener_domain = get_listener_domain
         self._dialect = dialect
-
-    @property
-    def listeners(self) -> tuple[EsmtpListener, ...]:
-        """The listeners that it was made of, in the order in which they were given."""
-        return self._relay_hosts.listeners
-
-    @property
-    def relay_hosts(self) -> CidrSet:
-        """The `relay_hosts` of listeners that state none (rule 4.1)."""
-        return self._relay_hosts.default
-
-    @property
-    def dialect(self) -> Dialect:
-        """The reading that holds, where guide and engine differ."""
-        return self._dialect
-
-    def decide(
-        self, listener: Listener, peer: Peer, domain: str, auth: str | None = None
-    ) -> Decision:
-        """What a listener grants a peer with regard to one domain; see `Policy.decide`.
-
-        Raises what the hook raises, and `PolicyError` if it answers with another type.
-        """
-        return self.connection(listener, peer, auth).decide(domain)
-
-    def decide_rcpt(
-        self, listener: Listener, peer: Peer, sender: str, recipient: str, auth: str | None = None
-    ) -> RcptDecision:
-        """Whether a listener accepts one recipient; see `Policy.decide_rcpt`.
-
-        Raises what the hook raises, and `PolicyError` if it answers with another type.
-        """
-        return self.connection(listener, peer, auth).decide_rcpt(sender, recipient)
 
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection; see `Policy.connection`."""

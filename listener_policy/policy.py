@@ -23,8 +23,8 @@ from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
 from listener_policy.addresses import Peer
 from listener_policy.config import PolicyConfig, checked, config_of
-from listener_policy.connection import Connection
-from listener_policy.decision import Decision, Dialect, EntryRef, RcptDecision, check_dialect
+from listener_policy.connection import AnyPolicy, Connection
+from listener_policy.decision import Dialect, EntryRef, check_dialect
 from listener_policy.domains import canonical_domain
 from listener_policy.entries import NO_ENTRY, Entry, Grants, compiler
 from listener_policy.listeners import EVERY_LISTENER, Listener, canonical_listener
@@ -43,7 +43,7 @@ class Match(NamedTuple):
 
 
 @final
-class Policy:
+class Policy(AnyPolicy):
     """The compiled, immutable policy: it decides who may relay mail.
 
     config: the entries, a `PolicyConfig`.
@@ -66,16 +66,12 @@ class Policy:
     __slots__ = (
         "__weakref__",
         "_config",
-        "_dialect",
         "_fingerprint",
         "_listed",
-        "_relay_hosts",
         "_unlisted",
     )
 
     _config: PolicyConfig
-    _relay_hosts: RelayHosts
-    _dialect: Dialect
     _fingerprint: str | None
     _listed: dict[str, _Rules]
     _unlisted: dict[str | None, _Rules]
@@ -193,51 +189,6 @@ class Policy:
         """The entries that it was made of."""
         return self._config
 
-    @property
-    def listeners(self) -> tuple[EsmtpListener, ...]:
-        """The listeners that it was made of, in the order in which they were given."""
-        return self._relay_hosts.listeners
-
-    @property
-    def relay_hosts(self) -> CidrSet:
-        """The `relay_hosts` of listeners that state none (rule 4.1)."""
-        return self._relay_hosts.default
-
-    @property
-    def dialect(self) -> Dialect:
-        """The reading that holds, where guide and engine differ."""
-        return self._dialect
-
-    def decide(
-        self, listener: Listener, peer: Peer, domain: str, auth: str | None = None
-    ) -> Decision:
-        """What a listener grants a peer with regard to one domain (rule 4.2).
-
-        listener: the local address of the connection (`"10.1.2.3:25"`, `"[2001:db8::25]:25"`, a
-            socket address tuple), or the listener's name.
-        peer: the client's address: text with or without a port, an `ipaddress` object or a socket
-            address tuple.
-        domain: a mail domain from the envelope, in any spelling; `""` for the null sender. Any
-            string is decided about (rule 1.2).
-        auth: the authorization identity that SMTP AUTH settled on; `None` if nobody authenticated.
-
-        Raises `RequestError` for a listener or peer that cannot be understood, and for arguments
-        of other types (rule 1.1).
-        """
-        return self.connection(listener, peer, auth).decide(domain)
-
-    def decide_rcpt(
-        self, listener: Listener, peer: Peer, sender: str, recipient: str, auth: str | None = None
-    ) -> RcptDecision:
-        """Whether a listener accepts one recipient (rule 4.3).
-
-        sender, recipient: envelope addresses, with or without angle brackets; `""` or `"<>"` is
-            the null sender (rule 1.7). Any string is decided about.
-
-        The other arguments and what is raised are those of `decide`.
-        """
-        return self.connection(listener, peer, auth).decide_rcpt(sender, recipient)
-
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection, its own part answered once; arguments as in `decide`."""
         return Connection(self._at(listener), listener, peer, auth)
@@ -254,13 +205,6 @@ class Policy:
             return None
         ref = entry.ref
         return Match(ref, self._config.entries[ref.listener][ref.pattern])
-
-    def relay_hosts_at(self, listener: Listener) -> CidrSet:
-        """The `relay_hosts` that hold at a listener (rule 4.1): who may relay anything there.
-
-        What is raised for a listener that cannot be understood is what `decide` raises.
-        """
-        return CidrSet.from_bounds(self._at(listener).relay_hosts)
 
     def _at(self, listener: Listener) -> _Rules:
         """What holds at a listener."""

@@ -25,7 +25,16 @@ MODULES: Final = {
 }
 IMPORTED: Final = frozenset(
     {
-        *("__future__", "bisect", "collections", "copy", "dataclasses", "datetime", "difflib"),
+        *(
+            "__future__",
+            "abc",
+            "bisect",
+            "collections",
+            "copy",
+            "dataclasses",
+            "datetime",
+            "difflib",
+        ),
         *(
             "encodings",
             "enum",

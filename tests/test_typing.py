@@ -18,6 +18,7 @@ from pydantic import ValidationError
 import listener_policy
 from listener_policy import (
     DEFAULT_RELAY_HOSTS,
+    AnyPolicy,
     CidrSet,
     ConfigError,
     Connection,
@@ -304,6 +305,15 @@ def test_hooks() -> None:
         HookPolicy(lambda *_: True).decide("mx", PEER, "a.com")  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
         policy.dialect = Dialect.DOCUMENTED  # type: ignore[misc]
+
+
+def test_either_kind_of_policy() -> None:
+    def greet(policy: AnyPolicy) -> str:
+        assert_type(policy.connection("mx", PEER), Connection)
+        assert_type(policy.relay_hosts_at("mx"), CidrSet)
+        return policy.decide_rcpt("mx", PEER, "", "").reply
+
+    assert greet(Policy.from_toml("")) == greet(HookPolicy(lambda *_: None))
 
 
 def test_entries_that_are_kept_elsewhere() -> None:
