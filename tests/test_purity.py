@@ -24,30 +24,10 @@ MODULES: Final = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 IMPORTED: Final = frozenset(
-    {
-        *(
-            "__future__",
-            "abc",
-            "bisect",
-            "collections",
-            "copy",
-            "dataclasses",
-            "datetime",
-            "difflib",
-        ),
-        *(
-            "encodings",
-            "enum",
-            "hashlib",
-            "ipaddress",
-            "itertools",
-            "json",
-            "marshal",
-            "math",
-            "re",
-        ),
-        *("types", "typing", "idna", "pydantic", "pydantic_core", "tomli"),
-    }
+    """
+    __future__ abc bisect collections copy dataclasses datetime difflib encodings enum hashlib
+    idna ipaddress itertools json marshal math pydantic pydantic_core re tomli types typing
+    """.split()
 )
 """All that the package imports: computation, and the three libraries that it depends on."""
 
