@@ -225,3 +225,23 @@ def test_5_1_relay_hosts_that_would_hold_anyway_are_without_effect(
     policy, plain = Policy.from_toml("", listeners=listed), Policy.from_toml("")
     assert (policy == plain) is same
     assert (policy.fingerprint == plain.fingerprint) is same
+
+
+def test_only_configurations_are_merged() -> None:
+    found = problems(lambda: PolicyConfig().merge(cast("Any", {"a.com": {}}), PolicyConfig()))
+    assert found == [("configs[1]", "expected a `PolicyConfig`, found a table")]
+
+
+class Name(str):
+    """A subclass, as members of some enumerations are."""
+
+    __slots__ = ()
+
+
+def test_options_may_be_named_by_a_subclass_of_str() -> None:
+    written = Policy.from_mapping({"a.com": {Name("relay_to"): True, Name("log_fbl"): True}})
+    assert written == Policy.from_mapping({"a.com": {"relay_to": True, "log_arf": True}})
+    wrong = {"a.com": {Name("relay_to"): 1, Name("relay_too"): True}}
+    assert sorted(path for path, _ in problems(lambda: Policy.from_mapping(wrong))) == [
+        *('"a.com".relay_to', '"a.com".relay_too')
+    ]
