@@ -313,7 +313,10 @@ def test_either_kind_of_policy() -> None:
         assert_type(policy.relay_hosts_at("mx"), CidrSet)
         return policy.decide_rcpt("mx", PEER, "", "").reply
 
-    assert greet(Policy.from_toml("")) == greet(HookPolicy(lambda *_: None))
+    def hook(_domain: str, _listener: str, _connection: Connection) -> None:
+        return None
+
+    assert greet(Policy.from_toml("")) == greet(HookPolicy(hook))
 
 
 def test_entries_that_are_kept_elsewhere() -> None:
