@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_network
 from operator import attrgetter
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import model
 import pytest
@@ -200,7 +200,7 @@ def said(decision: Decision | model.Answer) -> object:
 
 def said_of_rcpt(decision: RcptDecision | model.RcptAnswer) -> object:
     """All that is decided about one recipient, by the package or by the model."""
-    after_data: Callable[[Any], object] = decision.after_data
+    after_data = cast("Callable[[Report | None], object]", decision.after_data)
     dispositions = [_dispositions(after_data(report)) for report in (None, *Report)]
     return _rcpt_answers(decision), dispositions
 
@@ -259,7 +259,7 @@ _listeners: st.SearchStrategy[list[tuple[str, list[str] | None]]] = st.lists(
 _number = st.integers(0, 999)
 
 
-def _written(
+def _written(  # noqa: PLR0913, PLR0917 - Hypothesis calls it, one argument for each strategy
     patterns: list[str],
     entries: list[Fields],
     rows: list[_Row],

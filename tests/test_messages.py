@@ -1,0 +1,151 @@
+"""Messages: what was expected, what was found, and what was probably meant (1.5, 2.2, 3.1)."""
+
+import pytest
+from support import OUTSIDER, mapping_problems, problems_of, untyped
+
+from listener_policy import CidrSet, HookPolicy, Policy, PolicyError, evaluate
+
+EMPTY = "a domain: the empty domain has no entry of its own, `*` governs it"
+LITERAL = "a domain: a literal is `[ipv4]` or `[IPv6:ipv6]`, without a zone"
+U_LABEL = "a domain: each label that is not ASCII must be a valid U-label of IDNA 2008"
+NAME_TOO_LONG = "a domain: at most 253 octets"
+LABEL_TOO_LONG = "a domain: each label has at most 63 octets"
+NO_LABEL = "a domain: no label is empty"
+HYPHEN = "a domain: no label begins or ends with a hyphen"
+CHARACTERS = "a domain: letters, digits, `_` and `-` only"
+STAR = "a domain, `*.` before a domain, or `*`; any other `*` matches nothing"
+MAPPED_STAR = "a domain: a `*` must be written in ASCII"
+
+KEYS = {
+    "": (EMPTY, "*"),
+    "*.": (EMPTY, "*"),
+    ".": (NO_LABEL, None),
+    "..": (NO_LABEL, None),
+    ".a.": (NO_LABEL, "a"),
+    "a..b": (NO_LABEL, None),
+    " a.com.. ": (NO_LABEL, "a.com"),
+    "\u00fc.\u3002": (NO_LABEL, None),
+    "*. ": (CHARACTERS, "*"),
+    "@": (CHARACTERS, None),
+    "a@": (CHARACTERS, None),
+    "X y": (CHARACTERS, None),
+    "x Y.": (CHARACTERS, None),
+    "a-b.-c": (HYPHEN, None),
+    "a-b c.d": (CHARACTERS, None),
+    "ann@a.com": (CHARACTERS, "a.com"),
+    "ann@XX.com": (CHARACTERS, "xx.com"),
+    "ann@X.": (CHARACTERS, "x"),
+    "a@X.X": (CHARACTERS, "x.x"),
+    "ann@a b": (CHARACTERS, None),
+    "-": (HYPHEN, None),
+    "-a.com": (HYPHEN, None),
+    "ab-.com": (HYPHEN, None),
+    "-a.": (HYPHEN, None),
+    "x" * 63 + ".-": (HYPHEN, None),
+    "x" * 64: (LABEL_TOO_LONG, None),
+    "X" * 64 + ".": (LABEL_TOO_LONG, None),
+    "x." * 125 + "xx -": (NAME_TOO_LONG, None),
+    "x." * 125 + "x-.": (HYPHEN, None),
+    "x." * 125 + "xx-": (HYPHEN, None),
+    "\u2603.com": (U_LABEL, None),
+    "\u00fc-.com": (U_LABEL, None),
+    "\u00fc" * 60: (U_LABEL, None),
+    "\uff0a.com": (MAPPED_STAR, None),
+    "\uff41 b.com": (CHARACTERS, None),
+    "[10.0.0.1": (LITERAL, None),
+    "*.[::1]": (LITERAL, None),
+    "*.[10.0.0.1]": ("a domain behind `*.`: an address literal has no subdomains", "[10.0.0.1]"),
+    "**": (STAR, None),
+    "*a.com": (STAR, "*.a.com"),
+    "*X.com": (STAR, "*.x.com"),
+    "*.*.com": (STAR, "*.com"),
+    "a.*.com": (STAR, None),
+    "a.com.*": (STAR, None),
+    "*.*.[10.0.0.1]": (STAR, None),
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "expected", "meant"), [(key, *why) for key, why in KEYS.items()], ids=range(len(KEYS))
+)
+def test_a_key_that_is_no_pattern_is_told_why(key: str, expected: str, meant: str | None) -> None:
+    (problem,) = mapping_problems({key: {}})
+    assert problem.message.startswith(f"expected {expected}, found ")
+    assert problem.hint == (meant and f"did you mean `{meant}`?")
+
+
+def test_a_key_that_is_too_long_is_told_so() -> None:
+    (text,) = mapping_problems({"x" * 255: {}})
+    assert text.message == f"expected at most 254 characters, found `{'x' * 97}...`"
+    (suffix,) = mapping_problems({"*." + "x." * 125 + "xx": {}})
+    assert suffix.message.startswith(
+        "expected at most 251 octets behind `*.`: no longer name can have a subdomain, found `*.x.x"
+    )
+    assert (text.hint, suffix.hint) == (None, None)
+
+
+BLOCKS = {
+    **dict.fromkeys(["*", "all", "ANY", "Any", " a n\ty ", "any%eth0"], "any"),
+    **dict.fromkeys(["10/8", "010/8", "10/255.0.0.0", "10.0.0.0/0.255.255.255"], "10.0.0.0/8"),
+    **dict.fromkeys(["10.00.0.1/08", "10.0.0.0/+8", " 10.0.0.0 /8"], "10.0.0.0/8"),
+    **dict.fromkeys(["+10.0.0.1", "010.0.0.1", "10.0.0.1%eth0"], "10.0.0.1"),
+    " " * 92 + "10.0.0.1": "10.0.0.1",
+    "10.1/16": "10.1.0.0/16",
+    "10.1.2/24": "10.1.2.0/24",
+    "192.168.1.20/0024": "192.168.1.0/24",
+    "FE80::1%eth0": "fe80::1",
+    "fe80::1%eth0/64": "fe80::/64",
+    "2001:0db8::01/0128": "2001:db8::1",
+    "a0b0:: /16": "a0b0::/16",
+    **dict.fromkeys(["", "x", "0", "10", "10/", "%any", "10.0.0.0/33", "2001:db8::/129"]),
+    **dict.fromkeys(["10.1.2.3.4/24", "0x10.0.0.1", "any/8", "a00g::1"]),
+}
+
+
+@pytest.mark.parametrize(("text", "meant"), BLOCKS.items(), ids=range(len(BLOCKS)))
+def test_a_text_that_is_no_block_is_asked_about(text: str, meant: str | None) -> None:
+    (problem,) = problems_of(lambda: CidrSet(["::1", text]))
+    assert problem.path == "[1]"
+    assert problem.message.startswith("expected `ip`, `ip/length` or `any`, found ")
+    assert problem.hint == (meant and f"did you mean `{meant}`?")
+
+
+def test_what_is_no_list_of_blocks_is_no_place_in_it() -> None:
+    (problem,) = problems_of(lambda: CidrSet(untyped("10.0.0.0/8")))
+    assert problem.path == ""
+    assert "expected a list of CIDR blocks, found the string" in problem.message
+
+
+def test_what_is_no_hook_is_described() -> None:
+    (problem,) = problems_of(lambda: HookPolicy(untyped("hook")))
+    assert (problem.path, problem.hint) == ("get_listener_domain", None)
+    assert problem.message == 'expected a function, found the string `"hook"`'
+
+
+@pytest.mark.parametrize(("answer", "found"), [(1, "the integer `1`"), ({}, "a table")], ids=str)
+def test_an_answer_that_is_no_entry_is_described(answer: object, found: str) -> None:
+    expected = f"expected a `ListenerDomain` or `None`, found {found}"
+    policy = HookPolicy(lambda _domain, _listener, _connection: untyped(answer))
+    with pytest.raises(PolicyError) as caught:
+        policy.decide("mx", OUTSIDER, "a.com")
+    assert str(caught.value) == f"get_listener_domain: {expected}"
+    with pytest.raises(PolicyError) as caught:
+        evaluate(untyped(answer), OUTSIDER)
+    assert str(caught.value) == f"options: {expected}"
+
+
+def test_an_answer_that_must_be_awaited_is_told_what_to_do() -> None:
+    async def later(*_: object) -> None:
+        raise AssertionError
+
+    with pytest.raises(PolicyError) as caught:
+        HookPolicy(untyped(later)).decide("mx", OUTSIDER, "a.com")
+    assert str(caught.value) == (
+        "get_listener_domain: expected a `ListenerDomain` or `None`, found a value of type "
+        "`coroutine`; await the entry first and give it to `evaluate`"
+    )
+
+
+def test_a_policy_of_something_else_is_described() -> None:
+    (problem,) = problems_of(lambda: Policy(untyped(1)))
+    assert problem.message == "expected a `PolicyConfig`, found the integer `1`"
