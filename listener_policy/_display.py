@@ -45,6 +45,11 @@ def printable(text: str) -> str:
     return "".join(map(_printable_character, text))
 
 
+def excerpt(text: str, limit: int = LIMIT) -> str:
+    """Return the beginning of `text`, printable: at most `limit` characters, escapes included."""
+    return shorten(printable(shorten(text, limit)), limit)
+
+
 def _printable_character(character: str) -> str:
     if character in '"\\':
         return "\\" + character
@@ -57,7 +62,7 @@ def _printable_character(character: str) -> str:
 def quoted_key(key: object) -> str:
     """Return a key of a document as it stands in a path: quoted, printable."""
     if isinstance(key, str):
-        return f'"{printable(shorten(str.__str__(key), KEY_LIMIT))}"'
+        return f'"{excerpt(str.__str__(key), KEY_LIMIT)}"'
     return shown(key)
 
 
@@ -72,7 +77,7 @@ def quoted(text: str) -> str:
     """Return a text in backticks, printable and short."""
     if not text:
         return "an empty string"
-    return f"`{printable(shorten(text))}`"
+    return f"`{excerpt(text)}`"
 
 
 def described(value: object) -> str:
@@ -83,7 +88,7 @@ def described(value: object) -> str:
         case bool():
             return f"`{str(value).lower()}`"
         case str():
-            return f'the string `"{printable(shorten(str.__str__(value)))}"`'
+            return f'the string `"{excerpt(str.__str__(value))}"`'
         case int():
             # the text of an integer of 5,000 digits cannot be had
             is_small = int.bit_length(value) <= 64

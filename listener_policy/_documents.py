@@ -69,7 +69,7 @@ def _parse(
     problems: ProblemList,
 ) -> Mapping[str, object] | None:
     if not isinstance(cast("object", text), str | bytes):
-        hint = "did you mean `from_mapping`?" if isinstance(text, Mapping) else None
+        hint = "`Policy.from_mapping` takes a mapping" if isinstance(text, Mapping) else None
         found = described(text)
         problems.add(
             document, "", f"expected {language} as `str` or UTF-8 `bytes`, found {found}", hint

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar, cast
 from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from listener_policy._display import described, option_key, printable, quoted, shorten
+from listener_policy._display import described, excerpt, option_key, quoted
 from listener_policy._problems import Malformed, ProblemList
 
 __all__ = ["TableReader", "did_you_mean", "model_error", "problem_error"]
@@ -162,7 +162,7 @@ def _nested_keys(table: Mapping[object, object]) -> list[str]:
 
 def _quoted_name(path: str, keys: list[str]) -> str:
     """What to write instead of a name without quotes, which TOML has cut into keys at its dots."""
-    name = printable(shorten(".".join(keys)))
+    name = excerpt(".".join(keys))
     if not path.endswith('"'):
         return "quote a name that has dots"
     return f'quote a name that has dots: `[{path[:-1]}.{name}"]`'

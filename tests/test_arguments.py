@@ -178,7 +178,7 @@ def test_a_value_is_described_in_the_words_of_documents(value: object, shown: st
 
 
 @pytest.mark.parametrize(
-    ("text", "hint"), [({}, "did you mean `from_mapping`?"), (None, None), (1, None)]
+    ("text", "hint"), [({}, "`Policy.from_mapping` takes a mapping"), (None, None), (1, None)]
 )
 def test_a_text_is_text(text: object, hint: str | None) -> None:
     for read in (Policy.from_toml, Policy.from_json, PolicyConfig.from_toml):

@@ -17,6 +17,7 @@ from listener_policy import (
     RcptDecision,
     Report,
     RequestError,
+    canonical_domain,
     combine,
     decision,
     evaluate,
@@ -122,6 +123,13 @@ def test_2_4_a_literal_has_no_place_in_the_tree() -> None:
         match = policy.resolve("mx", name)
         assert match is not None, name
         assert match.entry == ("mx", "*")
+
+
+def test_1_4_a_literal_beside_the_mapped_ones_is_ipv6() -> None:
+    assert canonical_domain("[IPv6:::1:0:0:0]") == "[ipv6:::1:0:0:0]"
+    assert canonical_domain("[IPv6:::fffe:ffff:ffff]") == "[ipv6:::fffe:ffff:ffff]"
+    assert canonical_domain("[IPv6:::ffff:0:0]") == "[0.0.0.0]"
+    assert canonical_domain("[IPv6:::ffff:ffff:ffff]") == "[255.255.255.255]"
 
 
 # Sets

@@ -73,6 +73,9 @@ def test_a_table_in_a_table_in_a_table_is_told_in_few_words() -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        '["' + "\U000e0001" * 91 + '"]',
+        '["a.com"]\nrelay_to = "' + "\U000e0001" * 97 + '"',
+        '["a.com"]\n"' + "\U000e0001" * 300 + '" = 1',
         f'["{HUGE}"]',
         f'["a.com"]\n{HUGE} = 1',
         f'["a.com"]\n"{HUGE}" = 1',
@@ -84,7 +87,7 @@ def test_a_table_in_a_table_in_a_table_is_told_in_few_words() -> None:
         f"[a.{HUGE}]\nb = 1",
         f"[a.{HUGE}]\n[a.{HUGE}]",
     ],
-    ids=range(10),
+    ids=range(13),
 )
 def test_whatever_its_length_a_problem_is_told_in_few_words(text: str) -> None:
     problems(lambda: Policy.from_toml(text))

@@ -3,7 +3,17 @@
 import pytest
 from support import OUTSIDER, mapping_problems, problems_of, untyped
 
-from listener_policy import CidrSet, HookPolicy, Policy, PolicyError, evaluate
+from listener_policy import (
+    CidrSet,
+    HookPolicy,
+    ListenerDomain,
+    Policy,
+    PolicyError,
+    RequestError,
+    canonical_domain,
+    envelope_domain,
+    evaluate,
+)
 
 EMPTY = "a domain: the empty domain has no entry of its own, `*` governs it"
 LITERAL = "a domain: a literal is `[ipv4]` or `[IPv6:ipv6]`, without a zone"
@@ -65,12 +75,17 @@ KEYS = {
 }
 
 
+def shortened(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 @pytest.mark.parametrize(
     ("key", "expected", "meant"), [(key, *why) for key, why in KEYS.items()], ids=range(len(KEYS))
 )
 def test_a_key_that_is_no_pattern_is_told_why(key: str, expected: str, meant: str | None) -> None:
     (problem,) = mapping_problems({key: {}})
-    assert problem.message.startswith(f"expected {expected}, found ")
+    found = f"`{shortened(key)}`" if key else "an empty string"
+    assert problem.message == f"expected {expected}, found {found}"
     assert problem.hint == (meant and f"did you mean `{meant}`?")
 
 
@@ -78,8 +93,9 @@ def test_a_key_that_is_too_long_is_told_so() -> None:
     (text,) = mapping_problems({"x" * 255: {}})
     assert text.message == f"expected at most 254 characters, found `{'x' * 97}...`"
     (suffix,) = mapping_problems({"*." + "x." * 125 + "xx": {}})
-    assert suffix.message.startswith(
-        "expected at most 251 octets behind `*.`: no longer name can have a subdomain, found `*.x.x"
+    assert suffix.message == (
+        "expected at most 251 octets behind `*.`: no longer name can have a subdomain, "
+        f"found `*.{'x.' * 47}x...`"
     )
     assert (text.hint, suffix.hint) == (None, None)
 
@@ -149,3 +165,27 @@ def test_an_answer_that_must_be_awaited_is_told_what_to_do() -> None:
 def test_a_policy_of_something_else_is_described() -> None:
     (problem,) = problems_of(lambda: Policy(untyped(1)))
     assert problem.message == "expected a `PolicyConfig`, found the integer `1`"
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        *(("relay_to", 1), ("relay_from", ["any"]), ("relay_from_authz", "ann")),
+        *(("log_oob", "Ignore"), ("log_arf", None)),
+    ],
+)
+def test_an_entry_that_was_not_validated_is_refused(written: str, value: object) -> None:
+    unsound = ListenerDomain().model_copy(update={written: value})
+    with pytest.raises(PolicyError) as caught:
+        evaluate(unsound, OUTSIDER)
+    assert str(caught.value) == "expected a validated `ListenerDomain`, found one that never was"
+
+
+def test_what_is_no_text_is_shown_with_the_name_of_the_argument() -> None:
+    with pytest.raises(RequestError, match=r"^domain: expected a string, found `5`$"):
+        canonical_domain(untyped(5))
+    with pytest.raises(RequestError, match=r"^address: expected a string, found `5`$"):
+        envelope_domain(untyped(5))
+    (problem,) = problems_of(lambda: CidrSet([untyped(5)]))
+    assert problem.message == "expected `ip`, `ip/length` or `any`, found the integer `5`"
+    assert (problem.path, problem.hint) == ("[0]", None)
