@@ -88,6 +88,13 @@ def test_requests_can_be_asked(data: st.DataObject, policy: Policy) -> None:
     assert policy.decide_rcpt(*asked) == connection.decide_rcpt(asked.sender, asked.recipient)
 
 
+@pytest.mark.parametrize("name", ["xn--bcher-kva.example", "xn--a.example", "[10.0.0.1]"])
+def test_requests_find_every_kind_of_name(name: str) -> None:
+    policy = Policy.from_mapping({name: {"relay_to": True}})
+    request = find(strategies.requests(policy), lambda asked: policy.decide(*asked).relay_to)
+    assert canonical_domain(request.domain) == name
+
+
 PUBLIC: list[type[object]] = [
     *(CidrSet, Connection, Decision, Disposition, EntryRef, EsmtpListener, ListenerDomain),
     *(Policy, PolicyConfig, RcptDecision, RcptRequest, Request),
