@@ -12,8 +12,10 @@ from support import DIALECTS, OUTSIDER, esmtp, options, said_of_rcpt, table, unt
 from listener_policy import (
     CidrSet,
     Dialect,
+    ListenerDomain,
     LogReport,
     Policy,
+    PolicyError,
     RcptDecision,
     Report,
     RequestError,
@@ -104,6 +106,20 @@ def test_what_cannot_be_combined_or_is_no_report_is_shown() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        *(("relay_to", 1), ("relay_from", ["any"]), ("relay_from_authz", "ann")),
+        *(("log_oob", "Ignore"), ("log_arf", None)),
+    ],
+)
+def test_an_entry_that_was_not_validated_is_refused(written: str, value: object) -> None:
+    unsound = ListenerDomain().model_copy(update={written: value})
+    with pytest.raises(PolicyError) as caught:
+        evaluate(unsound, OUTSIDER)
+    assert str(caught.value) == "expected a validated `ListenerDomain`, found one that never was"
+
+
 def test_who_authenticates_stays_on_the_same_connection() -> None:
     connection = Policy.from_toml("").connection(("10.1.2.3", 25), ("10.0.0.7", 4711), "ann")
     other = connection.authenticated("bob")
@@ -148,6 +164,12 @@ def test_a_set_leaves_other_types_to_decide() -> None:
     one, other = CidrSet(["10.0.0.1"]), untyped(Absorbing())
     answers = [one & other, one | other, one - other, one ^ other, one <= other]
     assert answers == ["CidrSet(['10.0.0.1']) absorbed"] * 5
+
+
+def test_a_block_within_another_does_not_shorten_it() -> None:
+    nested = CidrSet(["10.0.0.1", "10.1.0.0/16", "10.1.2.0/24", "10.1.3.0/25", "10.2.0.0/16"])
+    assert nested.to_list() == ["10.0.0.1", "10.1.0.0/16", "10.2.0.0/16"]
+    assert "10.1.200.1" in nested
 
 
 # Fingerprints

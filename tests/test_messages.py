@@ -1,13 +1,13 @@
 """Messages: what was expected, what was found, and what was probably meant (1.5, 2.2, 3.1)."""
 
 import pytest
-from support import OUTSIDER, mapping_problems, problems_of, untyped
+from support import OUTSIDER, esmtp, mapping_problems, problems_of, untyped
 
 from listener_policy import (
     CidrSet,
     HookPolicy,
-    ListenerDomain,
     Policy,
+    PolicyConfig,
     PolicyError,
     RequestError,
     canonical_domain,
@@ -112,7 +112,7 @@ BLOCKS = {
     "FE80::1%eth0": "fe80::1",
     "fe80::1%eth0/64": "fe80::/64",
     "2001:0db8::01/0128": "2001:db8::1",
-    "a0b0:: /16": "a0b0::/16",
+    " fe01::1": "fe01::1",
     **dict.fromkeys(["", "x", "0", "10", "10/", "%any", "10.0.0.0/33", "2001:db8::/129"]),
     **dict.fromkeys(["10.1.2.3.4/24", "0x10.0.0.1", "any/8", "a00g::1"]),
 }
@@ -124,6 +124,23 @@ def test_a_text_that_is_no_block_is_asked_about(text: str, meant: str | None) ->
     assert problem.path == "[1]"
     assert problem.message.startswith("expected `ip`, `ip/length` or `any`, found ")
     assert problem.hint == (meant and f"did you mean `{meant}`?")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("10.0.0.1/24", "10.0.0.0/24"),
+        ("10.0.0.1/0", "10.0.0.1"),
+        ("2001:db8::1/32", "2001:db8::/32"),
+    ],
+    ids=str,
+)
+def test_3_1_a_bit_beyond_the_length_is_told_so(text: str, meant: str) -> None:
+    (problem,) = problems_of(lambda: CidrSet([text]))
+    length = text.partition("/")[2]
+    expected = f"a CIDR block with no bit set beyond its length, {length}"
+    assert problem.message == f"expected {expected}, found `{text}`"
+    assert problem.hint == f"did you mean `{meant}`?"
 
 
 def test_what_is_no_list_of_blocks_is_no_place_in_it() -> None:
@@ -167,20 +184,6 @@ def test_a_policy_of_something_else_is_described() -> None:
     assert problem.message == "expected a `PolicyConfig`, found the integer `1`"
 
 
-@pytest.mark.parametrize(
-    ("written", "value"),
-    [
-        *(("relay_to", 1), ("relay_from", ["any"]), ("relay_from_authz", "ann")),
-        *(("log_oob", "Ignore"), ("log_arf", None)),
-    ],
-)
-def test_an_entry_that_was_not_validated_is_refused(written: str, value: object) -> None:
-    unsound = ListenerDomain().model_copy(update={written: value})
-    with pytest.raises(PolicyError) as caught:
-        evaluate(unsound, OUTSIDER)
-    assert str(caught.value) == "expected a validated `ListenerDomain`, found one that never was"
-
-
 def test_what_is_no_text_is_shown_with_the_name_of_the_argument() -> None:
     with pytest.raises(RequestError, match=r"^domain: expected a string, found `5`$"):
         canonical_domain(untyped(5))
@@ -189,3 +192,103 @@ def test_what_is_no_text_is_shown_with_the_name_of_the_argument() -> None:
     (problem,) = problems_of(lambda: CidrSet([untyped(5)]))
     assert problem.message == "expected `ip`, `ip/length` or `any`, found the integer `5`"
     assert (problem.path, problem.hint) == ("[0]", None)
+
+
+AN_ADDRESS = "an address with its port"
+A_PORT = "`ip:port` or `[v6]:port`, the port from 0 to 65535"
+ONE_LISTENER = "the address of one listener, or its name"
+A_LISTENER = "`ip:port`, `[v6]:port`, a name or a socket address tuple"
+A_PEER = (
+    "an address (`10.0.0.7`, `10.0.0.7:4711`, `[2001:db8::7]:4711`, a socket address tuple or an "
+    "`ipaddress` object)"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "meant"),
+    [
+        *(("", ONE_LISTENER, None), ("[::1]", A_PORT, None), ("10.0.0.1:x", A_PORT, None)),
+        ("10.0.0.1", AN_ADDRESS, "10.0.0.1:25"),
+        ("fe80::1%eth0", AN_ADDRESS, "[fe80::1]:25"),
+    ],
+    ids=str,
+)
+def test_a_text_that_is_no_listener_is_told_why(
+    text: str, expected: str, meant: str | None
+) -> None:
+    (problem,) = mapping_problems({"listener": {text: {}}})
+    found = f"`{text}`" if text else "an empty string"
+    assert problem.message == f"expected {expected}, found {found}"
+    assert problem.hint == (meant and f"did you mean `{meant}`?")
+    with pytest.raises(RequestError) as caught:
+        Policy.from_toml("").decide(text, OUTSIDER, "a.com")
+    assert str(caught.value) == f"listener: expected {expected}, found `'{text}'`"
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (("*", OUTSIDER, ""), f"listener: expected {ONE_LISTENER}, found `'*'`"),
+        ((5, OUTSIDER, ""), f"listener: expected {A_LISTENER}, found `5`"),
+        ((("x", 25), OUTSIDER, ""), f"listener: expected {A_LISTENER}, found `('x', 25)`"),
+        (("mx", "x", ""), f"peer: expected {A_PEER}, found `'x'`"),
+        (("mx", OUTSIDER, "", 5), "auth: expected a string or `None`, found a `int`"),
+    ],
+    ids=range(5),
+)
+def test_a_question_that_cannot_be_understood_is_shown(question: object, message: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        Policy.from_toml("").decide(*untyped(question))
+    assert str(caught.value) == message
+
+
+MX = esmtp("mx")
+LISTENERS = "listeners: expected a list of `EsmtpListener`s, found"
+BLOCK_LIST = "relay_hosts: expected a list of CIDR blocks, found"
+A_DIALECT = "dialect: expected a `Dialect`, found"
+ARGUMENTS: list[tuple[str, object, list[str]]] = [
+    ("listeners", 5, [f"{LISTENERS} the integer `5`"]),
+    ("listeners", MX, [f"{LISTENERS} a value of type `EsmtpListener`; put it in a list"]),
+    (
+        "listeners",
+        (MX, "mx"),
+        ['listeners[1]: expected an `EsmtpListener`, found the string `"mx"`'],
+    ),
+    ("listeners", [MX, MX], ["listeners[1].listen: `mx` is listed twice"]),
+    ("relay_hosts", 5, [f"{BLOCK_LIST} the integer `5`"]),
+    ("relay_hosts", "::1", [f'{BLOCK_LIST} the string `"::1"`; put it in a list']),
+    (
+        "relay_hosts",
+        ["::1", "x"],
+        ["relay_hosts[1]: expected `ip`, `ip/length` or `any`, found `x`"],
+    ),
+    ("dialect", 5, [f"{A_DIALECT} the integer `5`"]),
+    ("dialect", "kumo", [f'{A_DIALECT} the string `"kumo"`']),
+    (
+        "dialect",
+        "kumomta",
+        [f"{A_DIALECT} the string `\"kumomta\"`; did you mean `Dialect('kumomta')`?"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "problems"), ARGUMENTS, ids=range(len(ARGUMENTS)))
+def test_an_argument_that_is_wrong_is_described(
+    name: str, value: object, problems: list[str]
+) -> None:
+    argument = untyped({name: value})
+    for make in (
+        lambda: Policy(PolicyConfig(), **argument),
+        lambda: Policy.from_toml("", **argument),
+        lambda: Policy.from_json("{}", **argument),
+        lambda: Policy.from_mapping({}, **argument),
+        lambda: HookPolicy(lambda _domain, _listener, _connection: None, **argument),
+    ):
+        assert [str(problem) for problem in problems_of(make)] == problems
+
+
+def test_a_config_that_is_a_mapping_is_asked_about() -> None:
+    (problem,) = problems_of(lambda: Policy(untyped({})))
+    assert str(problem) == (
+        "config: expected a `PolicyConfig`, found a table; did you mean `Policy.from_mapping`?"
+    )
