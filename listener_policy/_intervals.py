@@ -9,7 +9,7 @@ if the count of boundaries at or below it is odd.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "difference",
     "from_ranges",
     "intersection",
+    "overlap",
     "symmetric_difference",
     "union",
 ]
@@ -78,6 +79,16 @@ def _combined(a: Bounds, b: Bounds, keep: Callable[[bool, bool], bool]) -> Bound
             bounds.append(number)
             inside = not inside
     return tuple(bounds)
+
+
+def overlap(bounds: Sequence[int], start: int, end: int) -> tuple[int, int] | None:
+    """The first range of the set that has numbers in `start <= n < end`, cut to those; O(log n)."""
+    index = bisect_right(bounds, start)
+    if index & 1:
+        return start, min(end, bounds[index])
+    if index < len(bounds) and bounds[index] < end:
+        return bounds[index], min(end, bounds[index + 1])
+    return None
 
 
 def aligned_blocks(bounds: Bounds) -> Iterator[tuple[int, int]]:

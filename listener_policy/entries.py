@@ -27,7 +27,16 @@ from listener_policy.errors import PolicyError
 from listener_policy.networks import CidrSet
 from listener_policy.options import ListenerDomain
 
-__all__ = ["NO_ENTRY", "Entry", "Grants", "compiled", "compiler", "decide", "decide_rcpt"]
+__all__ = [
+    "NO_ENTRY",
+    "NO_OPTIONS",
+    "Entry",
+    "Grants",
+    "compiled",
+    "compiler",
+    "decide",
+    "decide_rcpt",
+]
 
 
 class Grants(NamedTuple):
@@ -56,12 +65,13 @@ _TRUE_MEANS: Final = {
 }
 """What `log_oob = true` and `log_arf = true` stand for (S2)."""
 
-_NO_OPTIONS: Final = (False, LogReport.IGNORE, LogReport.IGNORE)
+NO_OPTIONS: Final = (False, LogReport.IGNORE, LogReport.IGNORE)
+"""`relay_to`, `log_oob` and `log_arf` where nothing is written."""
 
 NO_ENTRY: Final = {
     dialect: Entry(
         None,
-        Grants(EMPTY, frozenset(), OUTCOMES[_NO_OPTIONS], VERDICTS[dialect, _NO_OPTIONS]),
+        Grants(EMPTY, frozenset(), OUTCOMES[NO_OPTIONS], VERDICTS[dialect, NO_OPTIONS]),
     )
     for dialect in Dialect
 }

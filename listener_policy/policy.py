@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, cast, final
 from listener_policy._display import described
 from listener_policy._documents import Text
 from listener_policy._domain_map import DomainMap
+from listener_policy._frozen import FrozenMapping
 from listener_policy._intervals import Bounds
 from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
@@ -32,7 +33,7 @@ from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
 from listener_policy.relay_hosts import DEFAULT_RELAY_HOSTS, Blocks, RelayHosts
 
-__all__ = ["Match", "Policy"]
+__all__ = ["NO_ENTRIES", "Match", "Policy"]
 
 
 class Match(NamedTuple):
@@ -68,12 +69,14 @@ class Policy(AnyPolicy):
         "_config",
         "_fingerprint",
         "_listed",
+        "_tables",
         "_unlisted",
     )
 
     _config: PolicyConfig
     _fingerprint: str | None
     _listed: dict[str, _Rules]
+    _tables: Mapping[str, DomainMap[Entry]]
     _unlisted: dict[str | None, _Rules]
 
     def __new__(
@@ -170,17 +173,18 @@ class Policy(AnyPolicy):
             for listener, patterns in config.entries.items()
             if patterns
         }
-        shared = indexes.pop(EVERY_LISTENER, _NO_ENTRIES)
+        policy._tables = FrozenMapping(indexes)
+        shared = indexes.pop(EVERY_LISTENER, NO_ENTRIES)
 
         def rules(own: DomainMap[Entry], source: str | None) -> _Rules:
             return _Rules(dialect, relay_hosts.of(source).bounds, own, shared)
 
         policy._listed = {
-            listener: rules(indexes.get(listener, _NO_ENTRIES), relay_hosts.source(listener))
+            listener: rules(indexes.get(listener, NO_ENTRIES), relay_hosts.source(listener))
             for listener in {*indexes, *relay_hosts.stated}
         }
         policy._unlisted = {
-            source: rules(_NO_ENTRIES, source) for source in (None, *relay_hosts.stated)
+            source: rules(NO_ENTRIES, source) for source in (None, *relay_hosts.stated)
         }
         return policy
 
@@ -188,6 +192,16 @@ class Policy(AnyPolicy):
     def config(self) -> PolicyConfig:
         """The entries that it was made of."""
         return self._config
+
+    @property
+    def tables(self) -> Mapping[str, DomainMap[Entry]]:
+        """The index of each listener that has entries, listener `*` included, for the engine."""
+        return self._tables
+
+    @property
+    def relay_hosts_table(self) -> RelayHosts:
+        """Who may relay anything, by listener (rule 4.1), for the engine."""
+        return self._relay_hosts
 
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection, its own part answered once; arguments as in `decide`."""
@@ -298,7 +312,8 @@ class _Rules:
         return self.entry(domain) or NO_ENTRY[self.dialect]
 
 
-_NO_ENTRIES: Final = DomainMap[Entry]({})
+NO_ENTRIES: Final = DomainMap[Entry]({})
+"""The index of a listener without entries."""
 
 
 class _Meaning(NamedTuple):

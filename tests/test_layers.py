@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, Final
 
 import pytest
 from pydantic import BaseModel
 
 import listener_policy
+import listener_policy.analysis
 from listener_policy import Dialect, EsmtpListener, ListenerDomain, Policy, PolicyConfig
 
 PACKAGE: Final = Path(listener_policy.__file__).parent
@@ -28,7 +29,10 @@ LAYERS: Final = (
     ("config", "connection"),
     ("policy",),
     ("hook",),
-    (FACADE,),
+    ("analysis.classes",),
+    ("analysis.cells", "analysis.diff"),
+    ("analysis.recipients",),
+    (FACADE, f"analysis.{FACADE}"),
     ("strategies", "__main__"),
 )
 """Each module imports from layers above its own, and from nothing else of the package."""
@@ -81,23 +85,25 @@ def test_imports_are_found_where_there_are_some() -> None:
     assert {"policy", "hook", "config"} <= imports_of(FACADE)
 
 
+FACADES: Final[tuple[ModuleType, ...]] = (listener_policy, listener_policy.analysis)
 PUBLIC: Final[dict[str, Any]] = {
-    name: getattr(listener_policy, name) for name in listener_policy.__all__
+    name: getattr(facade, name) for facade in FACADES for name in facade.__all__
 }
 
 
-def test_all_is_sorted_and_without_repetition() -> None:
-    names = listener_policy.__all__
-    kinds = [(not name.isupper(), not name[0].isupper(), name) for name in names]
+@pytest.mark.parametrize("facade", FACADES)
+def test_all_is_sorted_and_without_repetition(facade: ModuleType) -> None:
+    kinds = [(not name.isupper(), not name[0].isupper(), name) for name in facade.__all__]
     assert kinds == sorted(set(kinds))  # constants, classes, functions
 
 
-def test_dir_and_a_star_import_show_all() -> None:
-    assert dir(listener_policy) == sorted(listener_policy.__all__)
+@pytest.mark.parametrize("facade", FACADES)
+def test_dir_and_a_star_import_show_all(facade: ModuleType) -> None:
+    assert dir(facade) == sorted(facade.__all__)
     found: dict[str, Any] = {}
-    exec("from listener_policy import *", found)
-    assert set(found) - {"__builtins__"} == set(PUBLIC)
-    assert all(found[name] is value for name, value in PUBLIC.items())
+    exec(f"from {facade.__name__} import *", found)
+    assert set(found) - {"__builtins__"} == set(facade.__all__)
+    assert all(found[name] is PUBLIC[name] for name in facade.__all__)
 
 
 def test_what_is_public_comes_from_this_package() -> None:

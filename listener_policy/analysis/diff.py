@@ -1,0 +1,594 @@
+"""What changes from one policy to another: exactly, and no more often than it is written.
+
+Two policies answer alike if at every listener they hold the same addresses for `relay_hosts`, and
+if for every class of domains they say the same. That makes two comparisons, not their product:
+
+- `relay_hosts` are compared for each class of listeners, whatever the domain.
+- What is said of domains is compared once for the table of listener `*`. A listener's own table is
+  compared where it governs in either policy; where it governs in one alone, with what the table of
+  `*` says in the other, which is how a listener's table that hides an entry, or no longer does,
+  comes to light. Where it governs in neither, the first comparison has said it all.
+
+Equal sayings are one object (`Lexicon`), so that comparing a domain is a few lookups in
+dictionaries, and the cost grows with the number of entries. Nothing is compared by what is written:
+an entry that is gone shows where its domains are governed by another one now, and not at all if
+that says the same.
+
+Between two dialects there is one difference more: the same entry may do something else with a
+report (S3, S4). What it does depends on whether the peer is in `relay_hosts`, so that is asked of
+either kind of peers that a listener has.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeVar, final
+
+from listener_policy import _intervals
+from listener_policy._display import printable
+from listener_policy._intervals import Bounds, contains
+from listener_policy.addresses import LINE_END, ip_address
+from listener_policy.analysis.classes import (
+    DomainClass,
+    Keys,
+    Lexicon,
+    ListenerClass,
+    Partition,
+    PeerClasses,
+    Said,
+    Saying,
+    View,
+    identity_classes,
+    listener_classes,
+)
+from listener_policy.decision import (
+    VERDICTS,
+    Dialect,
+    Disposition,
+    EntryRef,
+    LogReport,
+    sender_index,
+)
+from listener_policy.listeners import EVERY_LISTENER
+from listener_policy.networks import CidrSet
+from listener_policy.policy import Policy
+from listener_policy.questions import Request
+
+__all__ = ["Change", "Effect", "PolicyDiff", "diff", "equivalent"]
+
+
+def equivalent(a: Policy, b: Policy) -> bool:
+    """Whether two policies give the same answers to all questions there are.
+
+    The answer is all of a `Decision` but the entry that it names, and the dispositions that follow
+    from it, so that policies of two dialects differ where they treat a report differently.
+
+    >>> a = Policy.from_mapping({"example.com": {"relay_from": ["10.0.0.0/9", "10.128.0.0/9"]}})
+    >>> b = Policy.from_mapping({"example.com": {"relay_from": ["10.0.0.0/8"]}, "*": {}})
+    >>> equivalent(a, b)
+    True
+    """
+    comparison = _Comparison(a, b)
+    return not any(comparison.hosts()) and not any(comparison.domains())
+
+
+def diff(before: Policy, after: Policy) -> PolicyDiff:
+    """Every change of what is answered, by listener and class of domains.
+
+    There is none if and only if the policies are `equivalent`.
+
+    >>> before = Policy.from_mapping({"*.example.com": {"relay_to": True}})
+    >>> after = Policy.from_mapping({
+    ...     "*.example.com": {"relay_to": True},
+    ...     "send.example.com": {"relay_from": ["192.0.2.7"]},
+    ... })
+    >>> print(diff(before, after))
+    send.example.com
+      at listener       *
+      was governed by   "*.example.com" of listener *
+      is governed by    "send.example.com" of listener *
+      relay_from        gains 192.0.2.7
+      relay_to          true -> false
+      strangers         may do less
+      listed peers      may do more, and other things no longer
+      for example       listener other, peer 203.0.113.9, domain send.example.com,
+                        authenticated as nobody
+    """
+    comparison = _Comparison(before, after)
+    hosts = [comparison.hosts_change(*difference) for difference in comparison.hosts()]
+    grouped: dict[object, tuple[_Difference, list[DomainClass]]] = {}
+    for difference, domain in comparison.domains():
+        grouped.setdefault(difference.key, (difference, []))[1].append(domain)
+    return PolicyDiff((*hosts, *(comparison.entry_change(*group) for group in grouped.values())))
+
+
+class Effect(StrEnum):
+    """What a change does to somebody."""
+
+    UNCHANGED = "unchanged"
+    WIDENS = "widens"
+    """Something may be done now, and nothing is forbidden that was not."""
+    NARROWS = "narrows"
+    """Something is forbidden now, and nothing may be done that was forbidden."""
+    BOTH = "both"
+    """Something may be done now, and something else is forbidden."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of what is answered: where, what, for whom, and a question that shows it."""
+
+    listeners: tuple[str, ...]
+    """The listeners, canonical. `*` are all that are not listed, `0.0.0.0:port` and `[::]:port`
+    those of a family and port that are not; in a change of what is said of domains, `*` are all
+    listeners where no entry of their own governs the domain."""
+    domains: tuple[str, ...]
+    """The domains, as patterns: `*.suffix` stands for the names below a suffix for which there is
+    nothing nearer, `""` for the null sender, `[*]` for literals that are not listed. Empty if
+    `relay_hosts` change, which do not look at the domain."""
+    before: EntryRef | None
+    """The entry that governed the domains, or `None`."""
+    after: EntryRef | None
+    """The entry that governs them now, or `None`."""
+    gained: CidrSet
+    """The peers that `relay_hosts` or the governing `relay_from` gains."""
+    lost: CidrSet
+    """The peers that it loses."""
+    gained_identities: tuple[str, ...]
+    """The identities that the governing `relay_from_authz` gains, sorted."""
+    lost_identities: tuple[str, ...]
+    """The identities that it loses, sorted."""
+    relay_to: tuple[bool, bool] | None
+    """`relay_to` before and after, if it changes."""
+    log_oob: tuple[LogReport, LogReport] | None
+    """`log_oob` before and after, if it changes, booleans resolved by the dialect (S2)."""
+    log_arf: tuple[LogReport, LogReport] | None
+    """`log_arf` before and after, if it changes, booleans resolved by the dialect (S2)."""
+    dialects: tuple[Dialect, Dialect] | None
+    """The dialects before and after, if they make something else of the same options (S3, S4)."""
+    strangers: Effect
+    """What it does to peers that are not listed and have not authenticated as anybody listed."""
+    listed_peers: Effect
+    """What it does to peers in `relay_hosts` or `relay_from`, before or after."""
+    authenticated: Effect
+    """What it does to identities in `relay_from_authz`, before or after."""
+    witness: Request
+    """A question whose answer has changed."""
+
+    @property
+    def effects(self) -> dict[str, Effect]:
+        """What it does to whom."""
+        return {
+            "strangers": self.strangers,
+            "listed peers": self.listed_peers,
+            "authenticated": self.authenticated,
+        }
+
+    def to_dict(self) -> dict[str, object]:
+        """The change as JSON has it."""
+        return {
+            "listeners": list(self.listeners),
+            "domains": list(self.domains),
+            "before": None if self.before is None else self.before._asdict(),
+            "after": None if self.after is None else self.after._asdict(),
+            "gained": self.gained.to_list(),
+            "lost": self.lost.to_list(),
+            "gained_identities": list(self.gained_identities),
+            "lost_identities": list(self.lost_identities),
+            "relay_to": self.relay_to and list(self.relay_to),
+            "log_oob": self.log_oob and list(map(str, self.log_oob)),
+            "log_arf": self.log_arf and list(map(str, self.log_arf)),
+            "dialects": self.dialects and list(map(str, self.dialects)),
+            **{name.replace(" ", "_"): str(effect) for name, effect in self.effects.items()},
+            "witness": self.witness._asdict(),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PolicyDiff:
+    """All changes from one policy to another. It is true if there are any."""
+
+    changes: tuple[Change, ...]
+    """Changes of `relay_hosts`, then changes of what is said of domains."""
+
+    @property
+    def widens(self) -> bool:
+        """Whether anybody may do anything now that was forbidden."""
+        return self._does(Effect.WIDENS)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether anything is forbidden to anybody now that was not."""
+        return self._does(Effect.NARROWS)
+
+    def _does(self, effect: Effect) -> bool:
+        return any(
+            {effect, Effect.BOTH}.intersection(change.effects.values()) for change in self.changes
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """The changes as JSON has them."""
+        return {
+            "widens": self.widens,
+            "narrows": self.narrows,
+            "changes": [change.to_dict() for change in self.changes],
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.changes)) or "no question is answered differently"
+
+
+def _dispositions(dialect: Dialect, saying: Saying, hosts: bool) -> tuple[Disposition, ...]:
+    """What becomes of an ordinary message and of reports, if the sender has no permission.
+
+    If the sender has, it is the same in both dialects, but for a peer in `relay_hosts`.
+    """
+    verdict = VERDICTS[dialect, saying[2:]][
+        sender_index(hosts, relay_from=False, relay_from_authz=False)
+    ]
+    return verdict.message, verdict.arf_report, verdict.oob_report
+
+
+class _Answer(NamedTuple):
+    """What a policy answers, without the entry."""
+
+    relay_hosts: bool
+    relay_from: bool
+    relay_from_authz: bool
+    options: tuple[bool, LogReport, LogReport]
+    dispositions: tuple[Disposition, ...]
+
+    @classmethod
+    def of(
+        cls, dialect: Dialect, saying: Saying, hosts: bool, peer: int, identity: str | None
+    ) -> _Answer:
+        return cls(
+            hosts,
+            contains(saying.relay_from, peer),
+            identity in saying.relay_from_authz,
+            saying[2:],
+            _dispositions(dialect, saying, hosts),
+        )
+
+    @property
+    def rights(self) -> frozenset[str]:
+        """What may be done: as a sender of the domain, and by anybody with mail for it."""
+        may_send = self.relay_hosts or self.relay_from or self.relay_from_authz
+        rights = {"send"} if may_send else set[str]()
+        for message, disposition in zip(("message", "arf", "oob"), self.dispositions, strict=True):
+            if disposition.accept:
+                rights |= {"RCPT TO", f"deliver {message}"}
+            if disposition.relay:
+                rights.add(f"relay {message}")
+        return frozenset(rights)
+
+
+class _Seen(NamedTuple):
+    """For whom an answer is another, and what that does to whom."""
+
+    listener: str
+    peer: str
+    identity: str | None
+    effects: tuple[Effect, ...]
+
+
+_AUDIENCES: Final = ("strangers", "listed peers", "authenticated")
+
+
+class _Difference(NamedTuple):
+    """What is said of some domains before and after, somewhere."""
+
+    scope: _Scope
+    before: Said
+    after: Said
+
+    @property
+    def key(self) -> object:
+        """What tells it from others; sayings are compared by identity."""
+        before, after = self.before, self.after
+        return self.scope, before.entry, id(before.saying), after.entry, id(after.saying)
+
+
+class _Scope:
+    """Listeners at which the same table governs, before and after."""
+
+    def __init__(self, name: str, classes: Iterable[ListenerClass], views: _Views) -> None:
+        self.name: Final = name
+        self._hosts: dict[tuple[Bounds, Bounds], str] = {}
+        for one in classes:
+            listener = one.representative
+            hosts = views.before.relay_hosts_at(listener), views.after.relay_hosts_at(listener)
+            self._hosts.setdefault(hosts, listener)
+
+    @cached_property
+    def kinds(self) -> frozenset[bool]:
+        """Whether there are peers in `relay_hosts`, and peers that are not, before and after."""
+        return frozenset(
+            inside
+            for before, after in self._hosts
+            for inside, peers in (
+                (True, _intervals.intersection(before, after)),
+                (False, _intervals.difference((0, LINE_END), _intervals.union(before, after))),
+            )
+            if peers
+        )
+
+    @cached_property
+    def peers(self) -> list[tuple[str, Bounds, Bounds, PeerClasses]]:
+        """A listener for each kind of `relay_hosts`, these, and the classes of its peers."""
+        return [(listener, *hosts, PeerClasses(hosts)) for hosts, listener in self._hosts.items()]
+
+
+class _Views(NamedTuple):
+    before: View
+    after: View
+
+
+class _Comparison:
+    """Two policies side by side."""
+
+    def __init__(self, before: Policy, after: Policy) -> None:
+        lexicon = Lexicon()
+        self._views = views = _Views(View(before, lexicon), View(after, lexicon))
+        self._classes = listener_classes(views)
+        own = [one for one in self._classes if any(v.has_own(one.representative) for v in views)]
+        rest = [one for one in self._classes if one not in own]
+        self._shared = _Scope(EVERY_LISTENER, rest, views)
+        self._own = [_Scope(one.name, [one], views) for one in own]
+        self._seen: dict[tuple[_Scope, int, int], _Seen] = {}
+
+    def hosts(self) -> Iterator[tuple[tuple[Bounds, Bounds], list[ListenerClass]]]:
+        """The `relay_hosts` that differ, with the classes of listeners where they do."""
+        found: dict[tuple[Bounds, Bounds], list[ListenerClass]] = {}
+        for one in self._classes:
+            before, after = (view.relay_hosts_at(one.representative) for view in self._views)
+            if before != after:
+                found.setdefault((before, after), []).append(one)
+        yield from found.items()
+
+    def domains(self) -> Iterator[tuple[_Difference, DomainClass]]:
+        """The classes of domains of which something else is said, and where."""
+        before, after = self._views
+        shared = [view.keys(EVERY_LISTENER) for view in self._views]
+        for domain in Partition(shared).classes():
+            said = _Difference(self._shared, before.shared(domain), after.shared(domain))
+            if self._differs(said, self._kinds(self._shared)):
+                yield said, domain
+        for scope in self._own:
+            yield from self._domains_at(scope, shared)
+
+    def _domains_at(
+        self, scope: _Scope, shared: Sequence[Keys]
+    ) -> Iterator[tuple[_Difference, DomainClass]]:
+        """The same at a listener with entries of its own, without what the shared table says."""
+        name = scope.name
+        own = [view.keys(name) for view in self._views]
+        whole, fine = Partition(own), Partition([*own, *shared])
+        kinds = self._kinds(scope)
+        unseen = kinds - self._kinds(self._shared)
+        for domain in whole.classes():
+            governed = [view.own(name, domain) is not None for view in self._views]
+            if all(governed):
+                parts: Iterable[DomainClass] = [domain]
+            elif any(governed) or unseen:
+                parts = fine.within(domain.pattern, whole)
+            else:
+                parts = ()
+            for part in parts:
+                said = _Difference(scope, *(view.governing(name, part) for view in self._views))
+                if any(governed):
+                    if self._differs(said, kinds):
+                        yield said, part
+                elif said.before.saying is said.after.saying and self._differs(said, unseen):
+                    yield said, part  # the shared table governs, but there are other peers here
+
+    def _kinds(self, scope: _Scope) -> frozenset[bool]:
+        """The kinds of peers for which two dialects may do something else with a report."""
+        before, after = self._views
+        return frozenset() if before.dialect is after.dialect else scope.kinds
+
+    def _differs(self, said: _Difference, kinds: Iterable[bool]) -> bool:
+        was, is_ = said.before.saying, said.after.saying
+        before, after = self._views
+        return was is not is_ or any(
+            _dispositions(before.dialect, was, hosts) != _dispositions(after.dialect, is_, hosts)
+            for hosts in kinds
+        )
+
+    def hosts_change(self, hosts: tuple[Bounds, Bounds], listeners: list[ListenerClass]) -> Change:
+        """The change of `relay_hosts` that differ."""
+        before, after = map(CidrSet.from_bounds, hosts)
+        gained, lost = after - before, before - after
+        peer = _a_peer_of(gained or lost)
+        names = sorted({one.name for one in listeners}, key=lambda name: (name != "*", name))
+        return Change(
+            listeners=tuple(names),
+            domains=(),
+            before=None,
+            after=None,
+            gained=gained,
+            lost=lost,
+            gained_identities=(),
+            lost_identities=(),
+            relay_to=None,
+            log_oob=None,
+            log_arf=None,
+            dialects=None,
+            strangers=Effect.UNCHANGED,
+            listed_peers=_effect(bool(gained), bool(lost)),
+            authenticated=Effect.UNCHANGED,
+            witness=Request(listeners[0].representative, peer, "example.com", None),
+        )
+
+    def entry_change(self, said: _Difference, domains: Sequence[DomainClass]) -> Change:
+        """The change of what is said of some domains."""
+        scope, (old, was), (new, is_) = said
+        listener, peer, identity, effects = self._effects_of(said)
+        old_blocks, new_blocks = map(CidrSet.from_bounds, (was.relay_from, is_.relay_from))
+        dialects = self._views.before.dialect, self._views.after.dialect
+        return Change(
+            listeners=(scope.name,),
+            domains=tuple(domain.pattern or "" for domain in domains),
+            before=old,
+            after=new,
+            gained=new_blocks - old_blocks,
+            lost=old_blocks - new_blocks,
+            gained_identities=tuple(sorted(is_.relay_from_authz - was.relay_from_authz)),
+            lost_identities=tuple(sorted(was.relay_from_authz - is_.relay_from_authz)),
+            relay_to=_pair(was.relay_to, is_.relay_to),
+            log_oob=_pair(was.log_oob, is_.log_oob),
+            log_arf=_pair(was.log_arf, is_.log_arf),
+            dialects=None if dialects[0] is dialects[1] else dialects,
+            strangers=effects[0],
+            listed_peers=effects[1],
+            authenticated=effects[2],
+            witness=Request(listener, peer, domains[0].representative, identity),
+        )
+
+    def _effects_of(self, said: _Difference) -> _Seen:
+        """What a difference does to whom, and for whom the answer is another."""
+        key = (said.scope, id(said.before.saying), id(said.after.saying))
+        if key not in self._seen:
+            self._seen[key] = self._looked_at(said)
+        return self._seen[key]
+
+    def _looked_at(self, said: _Difference) -> _Seen:
+        was, is_ = said.before.saying, said.after.saying
+        identities = identity_classes([was.relay_from_authz, is_.relay_from_authz])
+        gains: set[str] = set()
+        losses: set[str] = set()
+        witnesses: list[tuple[tuple[bool, bool], str, int, str | None]] = []
+        for listener, old_hosts, new_hosts, peers in said.scope.peers:
+            for peer in peers.divided([was.relay_from, is_.relay_from]):
+                for identity in identities:
+                    old, new = (
+                        _Answer.of(view.dialect, saying, contains(hosts, peer), peer, identity)
+                        for view, saying, hosts in zip(
+                            self._views, (was, is_), (old_hosts, new_hosts), strict=True
+                        )
+                    )
+                    if old == new:
+                        continue
+                    listed = old.relay_hosts or old.relay_from or new.relay_hosts or new.relay_from
+                    known = old.relay_from_authz or new.relay_from_authz
+                    who = _AUDIENCES[2 if known else 1 if listed else 0]
+                    if new.rights - old.rights:
+                        gains.add(who)
+                    if old.rights - new.rights:
+                        losses.add(who)
+                    # best is one whose rights change, and nobody rather than somebody
+                    rank = (old.rights == new.rights, identity is not None)
+                    witnesses.append((rank, listener, peer, identity))
+        _, listener, peer, identity = min(witnesses, key=itemgetter(0))
+        return _Seen(
+            listener,
+            str(ip_address(peer)),
+            identity,
+            tuple(_effect(who in gains, who in losses) for who in _AUDIENCES),
+        )
+
+
+def _effect(widens: bool, narrows: bool) -> Effect:
+    if widens and narrows:
+        return Effect.BOTH
+    if widens:
+        return Effect.WIDENS
+    return Effect.NARROWS if narrows else Effect.UNCHANGED
+
+
+T = TypeVar("T")
+
+
+def _a_peer_of(peers: CidrSet) -> str:
+    return next(
+        str(ip_address(address))
+        for address in PeerClasses([peers.bounds]).divided([])
+        if contains(peers.bounds, address)
+    )
+
+
+def _pair(before: T, after: T) -> tuple[T, T] | None:
+    return None if before == after else (before, after)
+
+
+_DOES: Final = {
+    Effect.WIDENS: "may do more",
+    Effect.NARROWS: "may do less",
+    Effect.BOTH: "may do more, and other things no longer",
+}
+
+
+def wrapped(text: str, indent: int = 0) -> list[str]:
+    """A line in lines of 80 columns; what has no blank is cut."""
+    return textwrap.wrap(
+        text, 80, subsequent_indent=" " * indent, break_on_hyphens=False, drop_whitespace=True
+    )
+
+
+def _lines(change: Change) -> Iterator[str]:
+    """A change as text, 80 columns wide."""
+    listeners = ", ".join(map(printable, change.listeners))
+    yield from wrapped(
+        ", ".join(name or "the null sender" for name in change.domains) or "any domain"
+    )
+    yield from _row("at listener", listeners)
+    if change.domains and change.before == change.after:
+        yield from _row("governed by", _entry(change.after))
+    elif change.domains:
+        yield from _row("was governed by", _entry(change.before))
+        yield from _row("is governed by", _entry(change.after))
+    blocks = "relay_from" if change.domains else "relay_hosts"
+    for name, verb, values in (
+        (blocks, "gains", change.gained.to_list()),
+        (blocks, "loses", change.lost.to_list()),
+        ("relay_from_authz", "gains", change.gained_identities),
+        ("relay_from_authz", "loses", change.lost_identities),
+    ):
+        if values:
+            yield from _row(name, f"{verb} {', '.join(map(printable, values))}")
+    for name, pair in (
+        ("relay_to", change.relay_to),
+        ("log_oob", change.log_oob),
+        ("log_arf", change.log_arf),
+        ("dialect", change.dialects),
+    ):
+        if pair is not None:
+            yield from _row(name, " -> ".join(_plain(value) for value in pair))
+    for who, effect in change.effects.items():
+        if effect is not Effect.UNCHANGED:
+            yield from _row(who, _DOES[effect])
+    yield from _row("for example", _question(change.witness))
+
+
+def _row(name: str, value: str) -> Iterator[str]:
+    yield from wrapped(f"  {name:<17} {value}", indent=20)
+
+
+def _plain(value: bool | StrEnum) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _entry(entry: EntryRef | None) -> str:
+    if entry is None:
+        return "nothing"
+    return f'"{entry.pattern}" of listener {printable(entry.listener)}'
+
+
+def _question(request: Request) -> str:
+    domain = f"domain {request.domain}" if request.domain else "the null sender"
+    auth = "nobody" if request.auth is None else f'"{printable(request.auth)}"'
+    listener = printable(str(request.listener))
+    return f"listener {listener}, peer {request.peer}, {domain}, authenticated as {auth}"
