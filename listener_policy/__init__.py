@@ -6,6 +6,15 @@
 The rules, by whose numbers docstrings and tests refer to them, are in `docs/specification.md`.
 """
 
+from listener_policy.checks import (
+    Check,
+    LogCheck,
+    RelayFromAuthzCheck,
+    RelayFromCheck,
+    RelayHostsCheck,
+    RelayHostsSource,
+    RelayToCheck,
+)
 from listener_policy.config import PolicyConfig
 from listener_policy.connection import AnyPolicy, Connection
 from listener_policy.decision import (
@@ -21,6 +30,17 @@ from listener_policy.decision import (
 )
 from listener_policy.domains import canonical_domain, envelope_domain
 from listener_policy.errors import ConfigError, PolicyError, Problem, RequestError
+from listener_policy.explanation import (
+    DomainSource,
+    ExplainedDisposition,
+    ExplainedDomain,
+    Explanation,
+    GoverningEntry,
+    GoverningRule,
+    PassedOver,
+    PassedOverRule,
+    RcptExplanation,
+)
 from listener_policy.hook import HookPolicy, evaluate
 from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
@@ -33,25 +53,41 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "DEFAULT_RELAY_HOSTS",
     "AnyPolicy",
+    "Check",
     "CidrSet",
     "ConfigError",
     "Connection",
     "Decision",
     "Dialect",
     "Disposition",
+    "DomainSource",
     "EntryRef",
     "EsmtpListener",
+    "ExplainedDisposition",
+    "ExplainedDomain",
+    "Explanation",
+    "GoverningEntry",
+    "GoverningRule",
     "HookPolicy",
     "ListenerDomain",
+    "LogCheck",
     "LogReport",
     "Match",
+    "PassedOver",
+    "PassedOverRule",
     "Policy",
     "PolicyConfig",
     "PolicyError",
     "Problem",
     "RcptDecision",
+    "RcptExplanation",
     "RcptRequest",
     "Reason",
+    "RelayFromAuthzCheck",
+    "RelayFromCheck",
+    "RelayHostsCheck",
+    "RelayHostsSource",
+    "RelayToCheck",
     "Report",
     "Request",
     "RequestError",

@@ -7,16 +7,18 @@ all is well, 2 for wrong usage and for input that cannot be read or used.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, TextIO, TypeVar
 
 from listener_policy._display import printable
 from listener_policy.config import PolicyConfig
-from listener_policy.decision import Decision, Dialect, Disposition, RcptDecision, Reason, Report
+from listener_policy.decision import Dialect
 from listener_policy.errors import ConfigError, Problem, RequestError
+from listener_policy.explanation import Explanation, RcptExplanation
 from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener
 from listener_policy.policy import Policy
@@ -26,6 +28,7 @@ __all__ = ["main"]
 
 _STANDARD_INPUT: Final = "-"
 _NULL_SENDER: Final = "<>"
+_JSON: Final = "json"
 _FINE: Final = 0
 _UNUSABLE: Final = 2
 
@@ -35,13 +38,14 @@ T = TypeVar("T")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status; `arguments` default to `sys.argv`'s."""
     options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], tuple[int, str]] = options.run
     try:
-        lines = list(_explain(_policy(options), options))
+        status, text = run(options)
     except _Unusable as unusable:
-        _write(sys.stderr, unusable.lines)
+        _write(sys.stderr, "\n".join(unusable.lines))
         return _UNUSABLE
-    _write(sys.stdout, lines)
-    return _FINE
+    _write(sys.stdout, text)
+    return status
 
 
 class _Unusable(Exception):  # noqa: N818 - it says what it means
@@ -60,16 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     explain = commands.add_parser(
         "explain",
-        help="decide about one sender and recipient, and say why",
-        description="Decide about one sender and recipient, and say why. Without --recipient it "
-        "is said what the sender may; without --sender the sender is the null sender.",
+        help="decide about one sender and recipient, or one domain, and say why",
+        description="Decide about one sender and recipient, or about one domain, and say why. "
+        "Without --recipient it is said what the sender may; without --sender the sender is the "
+        "null sender.",
     )
-    explain.add_argument(
-        "policy",
-        metavar="POLICY",
-        nargs="+",
-        help="a policy file, TOML or JSON, or - for standard input; later files override earlier",
-    )
+    explain.set_defaults(run=_explain)
+    _add_policy_arguments(explain)
     explain.add_argument(
         "--listener",
         required=True,
@@ -78,8 +79,26 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--peer", required=True, help="the client's address")
     explain.add_argument("--sender", help="the address of MAIL FROM")
     explain.add_argument("--recipient", help="the address of RCPT TO")
+    explain.add_argument("--domain", help="a domain, instead of sender and recipient")
     explain.add_argument("--auth", help="the identity that the client authenticated as")
     explain.add_argument(
+        "--format",
+        choices=["text", _JSON],
+        default="text",
+        help="a tree to read, or all of it for a program (default: %(default)s)",
+    )
+    return parser
+
+
+def _add_policy_arguments(command: argparse.ArgumentParser) -> None:
+    """The arguments that say which policy a command is about."""
+    command.add_argument(
+        "policy",
+        metavar="POLICY",
+        nargs="+",
+        help="a policy file, TOML or JSON, or - for standard input; later files override earlier",
+    )
+    command.add_argument(
         "--relay-host",
         metavar="CIDR",
         nargs="+",
@@ -87,16 +106,15 @@ def _parser() -> argparse.ArgumentParser:
         help="who may relay anything at listeners that state no relay_hosts; "
         f"if it is not given, {' and '.join(DEFAULT_RELAY_HOSTS.to_list())}",
     )
-    explain.add_argument(
+    command.add_argument(
         "--listeners", metavar="FILE", help="the listeners and their relay_hosts, TOML"
     )
-    explain.add_argument(
+    command.add_argument(
         "--dialect",
         choices=[dialect.value for dialect in Dialect],
         default=Dialect.DOCUMENTED.value,
         help="the user guide's reading of a policy, or the engine's (default: %(default)s)",
     )
-    return parser
 
 
 def _policy(options: argparse.Namespace) -> Policy:
@@ -135,8 +153,8 @@ def _config(path: str) -> PolicyConfig:
     """The configuration of one file, JSON if it is called so or, without a name, looks so."""
     text = _read(path)
     suffix = Path(path).suffix.lower()
-    json = suffix == ".json" or (suffix != ".toml" and text.lstrip()[:1] == b"{")
-    return PolicyConfig.from_json(text) if json else PolicyConfig.from_toml(text)
+    is_json = suffix == ".json" or (suffix != ".toml" and text.lstrip()[:1] == b"{")
+    return PolicyConfig.from_json(text) if is_json else PolicyConfig.from_toml(text)
 
 
 def _read(path: str) -> bytes:
@@ -149,90 +167,35 @@ def _problem_line(name: str, problem: Problem) -> str:
     return where + problem.message + (f"; {problem.hint}" if problem.hint else "")
 
 
-def _explain(policy: Policy, options: argparse.Namespace) -> Iterator[str]:
+def _explain(options: argparse.Namespace) -> tuple[int, str]:
+    """What is decided, and why: the exit status, and the text."""
     sender: str | None = options.sender
     recipient: str | None = options.recipient
-    if sender is None and recipient is None:
-        raise _Unusable("explain: give --sender, --recipient or both")
+    domain: str | None = options.domain
+    if (domain is None) is (sender is None and recipient is None):
+        raise _Unusable("explain: give --sender, --recipient or both, or --domain alone")
+    policy = _policy(options)
+    client = (options.listener, options.peer)
+    explanation: Explanation | RcptExplanation
     try:
-        connection = policy.connection(options.listener, options.peer, options.auth)
+        if domain is not None:
+            explanation = policy.explain(*client, domain, options.auth)
+        else:
+            addresses = (sender or _NULL_SENDER, recipient or _NULL_SENDER)
+            explanation = policy.explain_rcpt(*client, *addresses, options.auth)
+            if recipient is None:
+                explanation = explanation.sender
     except RequestError as error:
         raise _Unusable(f"--{error}") from None
-    decision = connection.decide_rcpt(
-        _NULL_SENDER if sender is None else sender, _NULL_SENDER if recipient is None else recipient
-    )
-    yield _row("listener", printable(options.listener))
-    yield _row("peer", printable(options.peer))
-    yield _row("auth", "nobody" if options.auth is None else printable(options.auth))
-    yield _row("sender", _address(sender))
-    if recipient is None:
-        may_send = decision.sender.may_send
-        yield from ("", _row("may relay", _yes(may_send)))
-        yield _row("reason", decision.sender.reason if may_send else Reason.DENIED)
-        yield from _sender_lines(decision.sender)
-    else:
-        yield _row("recipient", _address(recipient))
-        yield from ("", _row("RCPT TO", decision.reply), _row("reason", decision.reason))
-        yield from _sender_lines(decision.sender)
-        yield from _recipient_lines(decision)
-        yield from _data_lines(decision)
+    if options.format == _JSON:
+        return _FINE, json.dumps(explanation.to_dict(), indent=2)
+    return _FINE, str(explanation)
 
 
-def _sender_lines(decision: Decision) -> Iterator[str]:
-    yield from ("", f"the sender's domain: {_entry(decision)}")
-    yield _row("relay_hosts", _yes(decision.relay_hosts))
-    yield _row("relay_from", _yes(decision.relay_from))
-    yield _row("relay_from_authz", _yes(decision.relay_from_authz))
-
-
-def _recipient_lines(decision: RcptDecision) -> Iterator[str]:
-    recipient = decision.recipient
-    yield from ("", f"the recipient's domain: {_entry(recipient)}")
-    yield _row("relay_to", _yes(recipient.relay_to))
-    yield _row("log_oob", recipient.log_oob)
-    yield _row("log_arf", recipient.log_arf)
-
-
-def _data_lines(decision: RcptDecision) -> Iterator[str]:
-    if not decision.accept:
-        return
-    yield from ("", "after DATA:")
-    yield _row("abuse report", _disposition(decision.after_data(Report.ARF)))
-    yield _row("delivery report", _disposition(decision.after_data(Report.OOB)))
-    yield _row("other message", _disposition(decision.after_data(None)))
-
-
-def _disposition(disposition: Disposition) -> str:
-    if not disposition.accept:
-        return disposition.reply
-    log = "logged and " if disposition.log else ""
-    return f"{disposition.reply}, {log}{'relayed' if disposition.relay else 'dropped'}"
-
-
-def _entry(decision: Decision) -> str:
-    if decision.entry is None:
-        return "no entry governs it"
-    listener, pattern = decision.entry
-    return f'governed by "{pattern}" of listener {printable(listener)}'
-
-
-def _address(address: str | None) -> str:
-    return _NULL_SENDER if not address else printable(address)
-
-
-def _yes(granted: bool) -> str:
-    return "yes" if granted else "no"
-
-
-def _row(name: str, value: str) -> str:
-    return f"  {name:<17} {value}"
-
-
-def _write(stream: TextIO, lines: Sequence[str]) -> None:
-    """Write lines; what the stream's encoding lacks is escaped."""
-    text = "".join(f"{line}\n" for line in lines)
+def _write(stream: TextIO, text: str) -> None:
+    """Write a text and end its last line; what the stream's encoding lacks is escaped."""
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.write(f"{text}\n".encode(encoding, "backslashreplace").decode(encoding))
 
 
 if __name__ == "__main__":

@@ -81,6 +81,15 @@ class DomainMap(Generic[T]):
                 return self._suffixes[name]
         return self._default
 
+    def closest_encloser(self, name: str) -> str:
+        """The longest of a name and its ancestors that is a node; the root is `""` (rule 2.4).
+
+        The name is canonical and no literal, and rule 2.4 must hold.
+        """
+        while name and name not in self._names:
+            name = name.partition(".")[2]
+        return name
+
 
 def _nodes(names: Mapping[str, object]) -> Iterator[str]:
     """Every name that is no literal, and its ancestors below the root."""

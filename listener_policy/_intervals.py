@@ -20,6 +20,7 @@ __all__ = [
     "difference",
     "from_ranges",
     "intersection",
+    "interval",
     "overlap",
     "symmetric_difference",
     "union",
@@ -33,6 +34,12 @@ EMPTY: Bounds = ()
 def contains(bounds: Bounds, number: int) -> bool:
     """Whether `number` is in the set, in O(log n)."""
     return bisect_right(bounds, number) & 1 == 1
+
+
+def interval(bounds: Bounds, number: int) -> tuple[int, int] | None:
+    """The longest range `(start, end)` of the set around `number`, or `None`, in O(log n)."""
+    end = bisect_right(bounds, number)
+    return (bounds[end - 1], bounds[end]) if end & 1 else None
 
 
 def from_ranges(ranges: Iterable[tuple[int, int]]) -> Bounds:

@@ -30,6 +30,7 @@ __all__ = [
     "canonical_domain",
     "canonical_pattern",
     "envelope_domain",
+    "why_not_valid",
 ]
 
 _LOADED_EARLY: Final = (punycode, uts46data)
@@ -105,6 +106,19 @@ def envelope_domain(address: str) -> str | None:
     return canonical_domain(domain) if domain else None
 
 
+def why_not_valid(domain: str) -> str | None:
+    """What rule 1.4 says that a mail domain does not meet, or `None` if it is valid.
+
+    Raises `RequestError` if `domain` is no `str`.
+    """
+    if canonical_domain(domain) is not None:
+        return None
+    if len(domain) > _LONGEST_TEXT:
+        return f"at most {_LONGEST_TEXT} characters"
+    why = _why_not(domain)
+    return "no `*`, which is for patterns" if why == _NO_MAPPED_STAR else why
+
+
 def canonical_pattern(key: str) -> str:
     """The canonical form of a key of the configuration (rules 1.5 and 2.2).
 
@@ -175,6 +189,9 @@ def _canonical_literal(domain: str) -> str | None:
     return f"[{ip}]" if IPV4_START <= address < IPV4_END else f"[ipv6:{ip}]"
 
 
+_NO_MAPPED_STAR: Final = "a `*` must be written in ASCII"
+
+
 def _why_not(name: str) -> str:
     """Why a name, which has no canonical form or an empty one, is not valid; for messages."""
     if not name:
@@ -188,7 +205,7 @@ def _why_not(name: str) -> str:
     if len(mapped) > _LONGEST_NAME:
         return f"at most {_LONGEST_NAME} octets"
     if "*" in mapped:
-        return "a `*` must be written in ASCII"
+        return _NO_MAPPED_STAR
     labels = mapped.split(".")
     if "" in labels:
         return "no label is empty"

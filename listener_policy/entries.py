@@ -25,7 +25,7 @@ from listener_policy.decision import (
 )
 from listener_policy.errors import PolicyError
 from listener_policy.networks import CidrSet
-from listener_policy.options import ListenerDomain
+from listener_policy.options import ListenerDomain, LogOption
 
 __all__ = [
     "NO_ENTRY",
@@ -36,6 +36,7 @@ __all__ = [
     "compiler",
     "decide",
     "decide_rcpt",
+    "log_option",
 ]
 
 
@@ -85,19 +86,24 @@ def compiled(options: ListenerDomain, dialect: Dialect) -> Grants:
     """
     if not _is_sound(options):
         raise PolicyError("expected a validated `ListenerDomain`, found one that never was")
-    log_oob, log_arf = (
-        (_TRUE_MEANS[dialect] if option else LogReport.IGNORE)
-        if isinstance(option, bool)
-        else option
-        for option in (options.log_oob, options.log_arf)
+    fixed = (
+        options.relay_to,
+        log_option(options.log_oob, dialect),
+        log_option(options.log_arf, dialect),
     )
-    fixed = (options.relay_to, log_oob, log_arf)
     return Grants(
         options.relay_from.bounds,
         options.relay_from_authz,
         OUTCOMES[fixed],
         VERDICTS[dialect, fixed],
     )
+
+
+def log_option(option: LogOption, dialect: Dialect) -> LogReport:
+    """What `log_oob` or `log_arf` means as it is written (S2)."""
+    if isinstance(option, bool):
+        return _TRUE_MEANS[dialect] if option else LogReport.IGNORE
+    return option
 
 
 def _is_sound(options: ListenerDomain) -> bool:

@@ -18,11 +18,12 @@ from listener_policy.addresses import (
     LINE_END,
     IPAddress,
     Peer,
+    ip_address,
     parse_address,
     peer_address,
 )
 
-__all__ = ["Block", "CidrSet", "IPNetwork", "read_cidr_set"]
+__all__ = ["Block", "CidrSet", "IPNetwork", "block_text", "read_cidr_set"]
 
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
 Block: TypeAlias = str | IPAddress | IPNetwork
@@ -98,20 +99,37 @@ class CidrSet:
         An IPv6 block that is shown may bridge `::ffff:0:0/96`, which is IPv4's (rule 1.3): the set
         of all IPv6 addresses is shown as `::/0`.
         """
-        ipv4 = _intervals.intersection(self._bounds, _IPV4)
-        for start, size in _intervals.aligned_blocks(ipv4):
-            yield IPv4Network((start - IPV4_START, _IPV4_BITS - size.bit_length() + 1))
-        bridged = _intervals.union(self._bounds, _IPV4)
-        for start, size in _intervals.aligned_blocks(bridged):
-            block = _without_bridge_at_the_end(start, size)
-            if block is not None:
-                yield IPv6Network((block[0], _IPV6_BITS - block[1].bit_length() + 1))
+        yield from _ipv4_blocks(_intervals.intersection(self._bounds, _IPV4))
+        yield from _ipv6_blocks(_intervals.union(self._bounds, _IPV4))
+
+    def block_of(self, address: Peer) -> IPNetwork | None:
+        """The block that the address is in, one of those of `__iter__`, or `None`.
+
+        Costs a binary search and a few dozen steps, however many blocks there are. Raises
+        `RequestError` if it is no address.
+
+        >>> CidrSet(["10.0.0.0/9", "10.128.0.0/9", "192.0.2.1"]).block_of("10.1.2.3")
+        IPv4Network('10.0.0.0/8')
+        """
+        number = peer_address(address)
+        found = _intervals.interval(self._bounds, number)
+        if found is None:
+            return None
+        if IPV4_START <= number < IPV4_END:
+            blocks: Iterator[IPNetwork] = _ipv4_blocks(_intervals.intersection(found, _IPV4))
+        else:
+            # what is beside the bridge, on either side, may be of one block with this
+            beside = (_intervals.interval(self._bounds, n) for n in (IPV4_START - 1, IPV4_END))
+            ranges = [found, _IPV4, *(one for one in beside if one is not None)]
+            blocks = _ipv6_blocks(_intervals.from_ranges(ranges))
+        ip = ip_address(number)
+        return next(block for block in blocks if ip in block)
 
     def to_list(self) -> list[str]:
         """The set as a configuration writes it: the blocks of `__iter__` as text, or `any`."""
         if self._bounds == (0, LINE_END):
             return [_ANY]
-        return [str(block.network_address if block.num_addresses == 1 else block) for block in self]
+        return [block_text(block) for block in self]
 
     def __bool__(self) -> bool:
         """Whether any address is in the set."""
@@ -179,7 +197,26 @@ def _index_path(index: int | None) -> str:
     return "" if index is None else f"[{index}]"
 
 
-_IPV4: Final[Bounds] = (IPV4_START, IPV4_END)
+def block_text(block: IPNetwork) -> str:
+    """A block as a configuration writes it: a single address has no length."""
+    return str(block.network_address if block.num_addresses == 1 else block)
+
+
+_IPV4: Final = (IPV4_START, IPV4_END)
+
+
+def _ipv4_blocks(bounds: Bounds) -> Iterator[IPv4Network]:
+    """The blocks of a set of IPv4 addresses."""
+    for start, size in _intervals.aligned_blocks(bounds):
+        yield IPv4Network((start - IPV4_START, _IPV4_BITS - size.bit_length() + 1))
+
+
+def _ipv6_blocks(bridged: Bounds) -> Iterator[IPv6Network]:
+    """The blocks of a set of IPv6 addresses with IPv4 filled in."""
+    for start, size in _intervals.aligned_blocks(bridged):
+        block = _without_bridge_at_the_end(start, size)
+        if block is not None:
+            yield IPv6Network((block[0], _IPV6_BITS - block[1].bit_length() + 1))
 
 
 def _without_bridge_at_the_end(start: int, size: int) -> tuple[int, int] | None:

@@ -28,6 +28,8 @@ from listener_policy.connection import AnyPolicy, Connection
 from listener_policy.decision import Dialect, EntryRef, check_dialect
 from listener_policy.domains import canonical_domain
 from listener_policy.entries import NO_ENTRY, Entry, Grants, compiler
+from listener_policy.explain import Site, Table, explain, explain_rcpt
+from listener_policy.explanation import Explanation, RcptExplanation
 from listener_policy.listeners import EVERY_LISTENER, Listener, canonical_listener
 from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
@@ -220,6 +222,40 @@ class Policy(AnyPolicy):
         ref = entry.ref
         return Match(ref, self._config.entries[ref.listener][ref.pattern])
 
+    def explain(
+        self, listener: Listener, peer: Peer, domain: str, auth: str | None = None
+    ) -> Explanation:
+        """Why `decide` decides about one domain as it does: every check, with its evidence.
+
+        Arguments and what is raised are those of `decide`. Costs more than a decision, and no more
+        with many entries than with few.
+        """
+        connection = self.connection(listener, peer, auth)
+        return explain(self._site(listener), connection, domain)
+
+    def explain_rcpt(
+        self, listener: Listener, peer: Peer, sender: str, recipient: str, auth: str | None = None
+    ) -> RcptExplanation:
+        """Why `decide_rcpt` decides about one recipient as it does, and what follows after DATA.
+
+        Arguments and what is raised are those of `decide_rcpt`.
+        """
+        connection = self.connection(listener, peer, auth)
+        return explain_rcpt(self._site(listener), connection, sender, recipient)
+
+    def _site(self, listener: Listener) -> Site:
+        """What an explanation looks at."""
+        name = canonical_listener(listener)
+        rules = self._at(listener)
+        tables = self._config.entries
+        return Site(
+            name,
+            self._dialect,
+            self._relay_hosts,
+            Table(name, tables.get(name, {}), rules.own.closest_encloser),
+            Table(EVERY_LISTENER, tables.get(EVERY_LISTENER, {}), rules.shared.closest_encloser),
+        )
+
     def _at(self, listener: Listener) -> _Rules:
         """What holds at a listener."""
         if type(listener) is str and listener in self._listed:
@@ -289,7 +325,7 @@ def _rebuilt(
 class _Rules:
     """What holds at one listener: its `relay_hosts`, its own index and that of listener `*`."""
 
-    __slots__ = ("_own", "_shared", "dialect", "relay_hosts")
+    __slots__ = ("dialect", "own", "relay_hosts", "shared")
 
     def __init__(
         self,
@@ -300,12 +336,12 @@ class _Rules:
     ) -> None:
         self.dialect = dialect
         self.relay_hosts = relay_hosts
-        self._own = own
-        self._shared = shared
+        self.own = own
+        self.shared = shared
 
     def entry(self, domain: str) -> Entry | None:
         """The entry that governs a canonical domain (rule 2.5)."""
-        return self._own.governing(domain) or self._shared.governing(domain)
+        return self.own.governing(domain) or self.shared.governing(domain)
 
     def governing(self, domain: str, _connection: Connection, /) -> Entry:
         """The entry that governs, or the one that grants nothing."""

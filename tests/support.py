@@ -259,7 +259,7 @@ _listeners: st.SearchStrategy[list[tuple[str, list[str] | None]]] = st.lists(
 _number = st.integers(0, 999)
 
 
-def _written(  # noqa: PLR0913, PLR0917 - Hypothesis calls it, one argument for each strategy
+def _written(
     patterns: list[str],
     entries: list[Fields],
     rows: list[_Row],

@@ -33,26 +33,32 @@ def explain(*arguments: str, listener: str = "10.1.2.3:25", peer: str = "203.0.1
 
 
 def row(output: str, name: str) -> str:
-    (line,) = [line for line in output.splitlines() if line.startswith(f"  {name:<17} ")]
-    return line[20:]
+    """What the only line of a tree says that begins with a name."""
+    lines = [line.lstrip("|-` ") for line in output.splitlines()]
+    (said,) = [line[len(name) :].strip() for line in lines if line.startswith(f"{name} ")]
+    return said
+
+
+def answer(output: str) -> str:
+    """What the first line says."""
+    return output.partition("\n")[0]
 
 
 def test_accepted(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(policy, "--sender", "a@x.example", "--recipient", "b@example.com") == 0
     output = capsys.readouterr().out
-    assert row(output, "RCPT TO") == "250 2.1.5 OK"
-    assert row(output, "reason") == "RELAY_TO"
-    assert row(output, "other message") == "250 2.0.0 OK, relayed"
-    assert "the sender's domain: no entry governs it" in output
-    assert 'the recipient\'s domain: governed by "example.com" of listener *' in output
+    assert answer(output) == "250 2.1.5 OK  RELAY_TO"
+    assert row(output, "RELAY_TO") == "YES  true"
+    assert row(output, "other message") == "250 relayed: it may be relayed (4.4)"
+    assert row(output, "no entry governs it:") == "nothing matches (2.3)"
+    assert row(output, "governed by").startswith('"example.com" of listener *')
 
 
 def test_refused_shows_nothing_about_data(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(policy, "--sender", "a@x.example", "--recipient", "b@y.example") == 0
     output = capsys.readouterr().out
-    assert row(output, "RCPT TO") == "550 5.7.1 relaying not permitted"
-    assert row(output, "reason") == "DENIED"
-    assert "DATA" not in output
+    assert answer(output) == "550 5.7.1 relaying not permitted  DENIED"
+    assert "message" not in output
 
 
 def test_a_missing_sender_is_the_null_sender(
@@ -60,31 +66,66 @@ def test_a_missing_sender_is_the_null_sender(
 ) -> None:
     assert explain(policy, "--recipient", "b@bounces.example") == 0
     output = capsys.readouterr().out
-    assert row(output, "sender") == "<>"
-    assert row(output, "delivery report") == "250 2.0.0 OK, logged and dropped"
-    assert row(output, "abuse report") == "250 2.0.0 OK, logged and dropped"
-    assert row(output, "other message") == "550 5.7.1 relaying not permitted"
+    assert row(output, "sender") == '"<>"'
+    assert row(output, "delivery report").startswith("250 logged and dropped: ")
+    assert row(output, "abuse report").startswith("250 logged and dropped: ")
+    assert row(output, "other message").startswith("550 refused: ")
 
 
 @pytest.mark.parametrize(
-    ("peer", "may_relay", "reason"),
+    ("peer", "may_send", "reason"),
     [("10.1.1.1", "yes", "RELAY_FROM"), ("203.0.113.9", "no", "DENIED")],
 )
 def test_without_recipient_it_is_said_what_the_sender_may(
-    policy: str, capsys: pytest.CaptureFixture[str], peer: str, may_relay: str, reason: str
+    policy: str, capsys: pytest.CaptureFixture[str], peer: str, may_send: str, reason: str
 ) -> None:
     assert explain(policy, "--sender", "a@sender.example", peer=peer) == 0
     output = capsys.readouterr().out
-    assert row(output, "may relay") == may_relay
-    assert row(output, "reason") == reason
+    assert answer(output) == f"may send: {may_send}, may receive: no  {reason}"
+    assert row(output, "address") == '"a@sender.example"'
     assert "recipient" not in output
 
 
-def test_sender_or_recipient_must_be_given(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert explain(policy) == 2
+def test_a_domain_alone(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(policy, "--domain", "Example.com") == 0
+    output = capsys.readouterr().out
+    assert answer(output) == "may send: no, may receive: yes  RELAY_TO"
+    assert row(output, "domain") == '"example.com", given as "Example.com"'
+    assert explain(policy, "--domain", "") == 0
+    assert row(capsys.readouterr().out, "domain") == '""'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "decision"),
+    [
+        (
+            ["--recipient", "b@example.com"],
+            {"accept": True, "relay": True, "reason": "RELAY_TO", "reply": "250 2.1.5 OK"},
+        ),
+        (["--domain", "x.example"], {"reason": "DENIED", "entry": None, "may_send": False}),
+    ],
+)
+def test_as_json(
+    policy: str, capsys: pytest.CaptureFixture[str], arguments: list[str], decision: dict[str, str]
+) -> None:
+    assert explain(policy, *arguments, "--auth", "\u202e\udcff", "--format", "json") == 0
+    output = capsys.readouterr().out
+    assert output.isascii()
+    found = json.loads(output)
+    assert decision.items() <= found["decision"].items()
+    assert found["auth"] == "\u202e\udcff"
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--domain", "a.com", "--sender", ""], ["--domain", "", "--recipient", "b"]]
+)
+def test_addresses_or_a_domain_must_be_given(
+    policy: str, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert explain(policy, *arguments) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert "--sender, --recipient or both" in output.err
+    assert "--sender, --recipient or both, or --domain alone" in output.err
 
 
 def test_later_files_override_and_json_is_known_by_its_name(
@@ -93,7 +134,7 @@ def test_later_files_override_and_json_is_known_by_its_name(
     later = tmp_path / "later.JSON"
     later.write_text(json.dumps({"example.com": {"relay_to": False}}), encoding="utf-8")
     assert explain(policy, str(later), "--recipient", "b@example.com") == 0
-    assert row(capsys.readouterr().out, "relay_to") == "no"
+    assert row(capsys.readouterr().out, "RELAY_TO") == "no   false"
 
 
 @pytest.mark.parametrize("text", ['["example.com"]\nrelay_to = true', ' {"example.com": {}}'])
@@ -112,23 +153,23 @@ def test_listeners_and_relay_hosts(
     text = '[[esmtp_listener]]\nlisten = "inside"\nrelay_hosts = ["10.0.0.0/8"]\n'
     listeners.write_text(text, encoding="utf-8")
     for listener, peer, expected in [
-        ("inside", "10.0.0.1", "yes"),
-        ("inside", "192.0.2.1", "no"),
-        ("outside", "10.0.0.1", "no"),
-        ("outside", "192.0.2.1", "yes"),
-        ("outside", "2001:db8::1", "yes"),
-        ("outside", "127.0.0.1", "no"),
+        ("inside", "10.0.0.1", "YES  in 10.0.0.0/8; the listener's own (4.1)"),
+        ("inside", "192.0.2.1", "no   not in 10.0.0.0/8; the listener's own (4.1)"),
+        ("outside", "10.0.0.1", "no   not in 192.0.2.0/24, 2001:db8::/32; the default, none"),
+        ("outside", "192.0.2.1", "YES  in 192.0.2.0/24; the default, none is stated (4.1)"),
+        ("outside", "2001:db8::1", "YES  in 2001:db8::/32; the default, none is stated (4.1)"),
+        ("outside", "127.0.0.1", "no   not in 192.0.2.0/24, 2001:db8::/32; the default, none"),
     ]:
         arguments = [policy, "--sender", "a@x.example", "--listeners", str(listeners)]
         relay_hosts = ["--relay-host", "192.0.2.0/24", "--relay-host", "2001:db8::/32"]
         assert explain(*arguments, *relay_hosts, listener=listener, peer=peer) == 0
-        assert row(capsys.readouterr().out, "relay_hosts") == expected
+        assert row(capsys.readouterr().out, "RELAY_HOSTS") == expected
 
 
 @pytest.mark.parametrize(("dialect", "then"), [("documented", "dropped"), ("kumomta", "relayed")])
 def test_dialect(policy: str, capsys: pytest.CaptureFixture[str], dialect: str, then: str) -> None:
     assert explain(policy, "--recipient", "b@bounces.example", "--dialect", dialect) == 0
-    assert row(capsys.readouterr().out, "delivery report").endswith(then)
+    assert row(capsys.readouterr().out, "delivery report").startswith(f"250 logged and {then}")
 
 
 def test_all_problems_of_all_files_are_reported_by_file_and_path(
@@ -178,8 +219,8 @@ def test_names_from_outside_are_shown_escaped(
     sender = "a\x1b[2J\u202e\udcff@x.example"
     assert explain(policy, "--sender", sender, "--auth", "a\tb") == 0
     output = capsys.readouterr().out
-    assert row(output, "sender") == "a\\u001b[2J\\u202e\\udcff@x.example"
-    assert row(output, "auth") == "a\\u0009b"
+    assert row(output, "address") == '"a\\u001b[2J\\u202e\\udcff@x.example"'
+    assert row(output, "peer").endswith('authenticated as "a\\u0009b"')
 
 
 def test_what_the_terminal_cannot_show_is_escaped(
@@ -209,4 +250,4 @@ def test_it_runs_as_a_module(
     with pytest.raises(SystemExit) as exited:
         runpy.run_module("listener_policy", run_name="__main__")
     assert exited.value.code == 0
-    assert row(capsys.readouterr().out, "relay_hosts") == "yes"
+    assert row(capsys.readouterr().out, "RELAY_HOSTS").startswith("YES  in ::1;")

@@ -21,12 +21,13 @@ PACKAGE: Final = Path(listener_policy.__file__).parent
 FACADE: Final = "__init__"
 LAYERS: Final = (
     ("errors", "_intervals", "_frozen", "_display"),
-    ("_problems",),
+    ("_problems", "_tree"),
     ("addresses", "decision", "_documents", "_tables"),
     ("domains", "listeners", "networks"),
     ("_domain_map", "options", "questions"),
-    ("entries", "relay_hosts", "_reader"),
-    ("config", "connection"),
+    ("checks", "entries", "relay_hosts", "_reader"),
+    ("config", "connection", "explanation"),
+    ("explain",),
     ("policy",),
     ("hook",),
     ("analysis.classes",),

@@ -27,7 +27,7 @@ IMPORTED: Final = frozenset(
     """
     __future__ abc bisect collections copy dataclasses datetime difflib encodings enum functools
     hashlib idna ipaddress itertools json marshal math operator pydantic pydantic_core re textwrap
-    tomli types typing
+    tomli types typing unicodedata
     """.split()  # noqa: SIM905 - forty strings in quotes are harder to read
 )
 """All that the package imports: computation, and the three libraries that it depends on."""

@@ -19,25 +19,41 @@ import listener_policy
 from listener_policy import (
     DEFAULT_RELAY_HOSTS,
     AnyPolicy,
+    Check,
     CidrSet,
     ConfigError,
     Connection,
     Decision,
     Dialect,
     Disposition,
+    DomainSource,
     EntryRef,
     EsmtpListener,
+    ExplainedDisposition,
+    ExplainedDomain,
+    Explanation,
+    GoverningEntry,
+    GoverningRule,
     HookPolicy,
     ListenerDomain,
+    LogCheck,
     LogReport,
     Match,
+    PassedOver,
+    PassedOverRule,
     Policy,
     PolicyConfig,
     PolicyError,
     Problem,
     RcptDecision,
+    RcptExplanation,
     RcptRequest,
     Reason,
+    RelayFromAuthzCheck,
+    RelayFromCheck,
+    RelayHostsCheck,
+    RelayHostsSource,
+    RelayToCheck,
     Report,
     Request,
     RequestError,
@@ -205,6 +221,57 @@ def test_connections() -> None:
         connection.authenticated(b"ann")  # type: ignore[arg-type]
 
 
+def test_explaining() -> None:
+    explanation = a_policy().explain(LISTENER, PEER, "example.com")
+    assert_type(explanation, Explanation)
+    assert_type(explanation.domain, ExplainedDomain)
+    assert_type(explanation.domain.source, DomainSource)
+    assert_type(explanation.domain.canonical, str | None)
+    assert_type(explanation.governing, GoverningEntry | None)
+    assert_type(explanation.passed_over, tuple[PassedOver, ...])
+    assert_type(explanation.checks, tuple[Check, ...])
+    assert_type(explanation.decision, Decision)
+    assert_type((explanation.listener, explanation.auth), tuple[str, str | None])
+    assert_type(explanation.peer, IPv4Address | IPv6Address)
+    assert_type(explanation.to_dict(), dict[str, object])
+    assert explanation.governing is not None
+    assert_type(explanation.governing.rule, GoverningRule)
+    assert_type(explanation.governing.options, ListenerDomain)
+    for entry in explanation.passed_over:
+        assert_type((entry.rule, entry.encloser), tuple[PassedOverRule, str | None])
+    for check in explanation.checks:
+        assert_type((check.reason, check.holds, check.evidence), tuple[Reason, bool, str])
+        if isinstance(check, RelayHostsCheck):
+            assert_type((check.source, check.stated_by), tuple[RelayHostsSource, str | None])
+        if isinstance(check, RelayHostsCheck | RelayFromCheck):
+            assert_type(check.block, IPv4Network | IPv6Network | None)
+            assert_type(check.blocks, CidrSet)
+        if isinstance(check, RelayFromAuthzCheck):
+            assert_type((check.auth, check.identities), tuple[str | None, frozenset[str]])
+        if isinstance(check, RelayToCheck):
+            assert_type((check.entry, check.written), tuple[EntryRef | None, bool | None])
+        if isinstance(check, LogCheck):
+            assert_type((check.option, check.exempt), tuple[LogReport, bool])
+            assert_type(check.written, bool | LogReport | None)
+    with pytest.raises(AttributeError):
+        explanation.governing = None  # type: ignore[misc]
+    with pytest.raises(RequestError):
+        a_policy().explain(LISTENER, PEER, b"example.com")  # type: ignore[arg-type]
+
+
+def test_explaining_recipients() -> None:
+    explanation = a_policy().explain_rcpt(LISTENER, PEER, "", "b@example.com", auth="ann")
+    assert_type(explanation, RcptExplanation)
+    assert_type((explanation.sender, explanation.recipient), tuple[Explanation, Explanation])
+    assert_type(explanation.checks, tuple[Check, ...])
+    assert_type(explanation.not_taken, tuple[Check, ...])
+    assert_type(explanation.after_data, tuple[ExplainedDisposition, ...])
+    assert_type(explanation.after_data[0].disposition, Disposition)
+    assert_type(explanation.after_data[0].report, Report | None)
+    assert_type(explanation.decision, RcptDecision)
+    assert_type(explanation.to_dict(), dict[str, object])
+
+
 def test_resolving() -> None:
     match = a_policy().resolve(LISTENER, "example.com")
     assert match is not None
@@ -231,6 +298,7 @@ def test_sets_of_addresses() -> None:
     assert_type(iter(blocks), Iterator[IPv4Network | IPv6Network])
     assert_type([str(block.network_address) for block in blocks], list[str])
     assert_type(blocks.to_list(), list[str])
+    assert_type(blocks.block_of(PEER), IPv4Network | IPv6Network | None)
     assert blocks
     with pytest.raises(ConfigError):
         CidrSet([167772160])  # type: ignore[list-item]
