@@ -30,7 +30,7 @@ LAYERS: Final = (
     ("explain",),
     ("policy",),
     ("hook",),
-    ("analysis.classes",),
+    ("analysis.changes", "analysis.classes"),
     ("analysis.cells", "analysis.diff"),
     ("analysis.recipients",),
     (FACADE, f"analysis.{FACADE}"),

@@ -26,7 +26,7 @@ MODULES: Final = {
 IMPORTED: Final = frozenset(
     """
     __future__ abc bisect collections copy dataclasses datetime difflib encodings enum functools
-    hashlib idna ipaddress itertools json marshal math operator pydantic pydantic_core re textwrap
+    hashlib idna ipaddress itertools json marshal math operator pydantic pydantic_core re shlex
     tomli types typing unicodedata
     """.split()  # noqa: SIM905 - forty strings in quotes are harder to read
 )

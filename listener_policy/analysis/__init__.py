@@ -6,7 +6,8 @@ class. Nothing is sampled, and nothing is solved: the answers are the policy's o
 """
 
 from listener_policy.analysis.cells import cells, find
-from listener_policy.analysis.diff import Change, Effect, PolicyDiff, diff, equivalent
+from listener_policy.analysis.changes import Change, Effect, PolicyDiff
+from listener_policy.analysis.diff import diff, equivalent
 from listener_policy.analysis.recipients import find_rcpt
 
 __all__ = [

@@ -21,18 +21,15 @@ either kind of peers that a listener has.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from operator import itemgetter
-from typing import Final, NamedTuple, TypeVar, final
+from typing import Final, NamedTuple, TypeVar
 
 from listener_policy import _intervals
-from listener_policy._display import printable
 from listener_policy._intervals import Bounds, contains
 from listener_policy.addresses import LINE_END, ip_address
+from listener_policy.analysis.changes import AUDIENCES, Change, Effect, PolicyDiff, effect_of
 from listener_policy.analysis.classes import (
     DomainClass,
     Keys,
@@ -50,7 +47,6 @@ from listener_policy.decision import (
     VERDICTS,
     Dialect,
     Disposition,
-    EntryRef,
     LogReport,
     sender_index,
 )
@@ -59,7 +55,7 @@ from listener_policy.networks import CidrSet
 from listener_policy.policy import Policy
 from listener_policy.questions import Request
 
-__all__ = ["Change", "Effect", "PolicyDiff", "diff", "equivalent"]
+__all__ = ["diff", "equivalent"]
 
 
 def equivalent(a: Policy, b: Policy) -> bool:
@@ -88,16 +84,16 @@ def diff(before: Policy, after: Policy) -> PolicyDiff:
     ...     "send.example.com": {"relay_from": ["192.0.2.7"]},
     ... })
     >>> print(diff(before, after))
-    send.example.com
-      at listener       *
-      was governed by   "*.example.com" of listener *
-      is governed by    "send.example.com" of listener *
-      relay_from        gains 192.0.2.7
-      relay_to          true -> false
-      strangers         may do less
-      listed peers      may do more, and other things no longer
-      for example       listener other, peer 203.0.113.9, domain send.example.com,
-                        authenticated as nobody
+    1 change: more may be done, and other things no longer
+    "send.example.com" at listener *
+    |- was governed by "*.example.com" of listener *
+    |- is governed by "send.example.com" of listener *
+    |- relay_from        gains 192.0.2.7
+    |- relay_to          true -> false
+    |- strangers         may do less
+    |- listed peers      may do more, and other things no longer
+    `- explain           --listener=other --peer=203.0.113.9
+                         --domain=send.example.com
     """
     comparison = _Comparison(before, after)
     hosts = [comparison.hosts_change(*difference) for difference in comparison.hosts()]
@@ -105,130 +101,6 @@ def diff(before: Policy, after: Policy) -> PolicyDiff:
     for difference, domain in comparison.domains():
         grouped.setdefault(difference.key, (difference, []))[1].append(domain)
     return PolicyDiff((*hosts, *(comparison.entry_change(*group) for group in grouped.values())))
-
-
-class Effect(StrEnum):
-    """What a change does to somebody."""
-
-    UNCHANGED = "unchanged"
-    WIDENS = "widens"
-    """Something may be done now, and nothing is forbidden that was not."""
-    NARROWS = "narrows"
-    """Something is forbidden now, and nothing may be done that was forbidden."""
-    BOTH = "both"
-    """Something may be done now, and something else is forbidden."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change of what is answered: where, what, for whom, and a question that shows it."""
-
-    listeners: tuple[str, ...]
-    """The listeners, canonical. `*` are all that are not listed, `0.0.0.0:port` and `[::]:port`
-    those of a family and port that are not; in a change of what is said of domains, `*` are all
-    listeners where no entry of their own governs the domain."""
-    domains: tuple[str, ...]
-    """The domains, as patterns: `*.suffix` stands for the names below a suffix for which there is
-    nothing nearer, `""` for the null sender, `[*]` for literals that are not listed. Empty if
-    `relay_hosts` change, which do not look at the domain."""
-    before: EntryRef | None
-    """The entry that governed the domains, or `None`."""
-    after: EntryRef | None
-    """The entry that governs them now, or `None`."""
-    gained: CidrSet
-    """The peers that `relay_hosts` or the governing `relay_from` gains."""
-    lost: CidrSet
-    """The peers that it loses."""
-    gained_identities: tuple[str, ...]
-    """The identities that the governing `relay_from_authz` gains, sorted."""
-    lost_identities: tuple[str, ...]
-    """The identities that it loses, sorted."""
-    relay_to: tuple[bool, bool] | None
-    """`relay_to` before and after, if it changes."""
-    log_oob: tuple[LogReport, LogReport] | None
-    """`log_oob` before and after, if it changes, booleans resolved by the dialect (S2)."""
-    log_arf: tuple[LogReport, LogReport] | None
-    """`log_arf` before and after, if it changes, booleans resolved by the dialect (S2)."""
-    dialects: tuple[Dialect, Dialect] | None
-    """The dialects before and after, if they make something else of the same options (S3, S4)."""
-    strangers: Effect
-    """What it does to peers that are not listed and have not authenticated as anybody listed."""
-    listed_peers: Effect
-    """What it does to peers in `relay_hosts` or `relay_from`, before or after."""
-    authenticated: Effect
-    """What it does to identities in `relay_from_authz`, before or after."""
-    witness: Request
-    """A question whose answer has changed."""
-
-    @property
-    def effects(self) -> dict[str, Effect]:
-        """What it does to whom."""
-        return {
-            "strangers": self.strangers,
-            "listed peers": self.listed_peers,
-            "authenticated": self.authenticated,
-        }
-
-    def to_dict(self) -> dict[str, object]:
-        """The change as JSON has it."""
-        return {
-            "listeners": list(self.listeners),
-            "domains": list(self.domains),
-            "before": None if self.before is None else self.before._asdict(),
-            "after": None if self.after is None else self.after._asdict(),
-            "gained": self.gained.to_list(),
-            "lost": self.lost.to_list(),
-            "gained_identities": list(self.gained_identities),
-            "lost_identities": list(self.lost_identities),
-            "relay_to": self.relay_to and list(self.relay_to),
-            "log_oob": self.log_oob and list(map(str, self.log_oob)),
-            "log_arf": self.log_arf and list(map(str, self.log_arf)),
-            "dialects": self.dialects and list(map(str, self.dialects)),
-            **{name.replace(" ", "_"): str(effect) for name, effect in self.effects.items()},
-            "witness": self.witness._asdict(),
-        }
-
-    def __str__(self) -> str:
-        return "\n".join(_lines(self))
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class PolicyDiff:
-    """All changes from one policy to another. It is true if there are any."""
-
-    changes: tuple[Change, ...]
-    """Changes of `relay_hosts`, then changes of what is said of domains."""
-
-    @property
-    def widens(self) -> bool:
-        """Whether anybody may do anything now that was forbidden."""
-        return self._does(Effect.WIDENS)
-
-    @property
-    def narrows(self) -> bool:
-        """Whether anything is forbidden to anybody now that was not."""
-        return self._does(Effect.NARROWS)
-
-    def _does(self, effect: Effect) -> bool:
-        return any(
-            {effect, Effect.BOTH}.intersection(change.effects.values()) for change in self.changes
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """The changes as JSON has them."""
-        return {
-            "widens": self.widens,
-            "narrows": self.narrows,
-            "changes": [change.to_dict() for change in self.changes],
-        }
-
-    def __bool__(self) -> bool:
-        return bool(self.changes)
-
-    def __str__(self) -> str:
-        return "\n\n".join(map(str, self.changes)) or "no question is answered differently"
 
 
 def _dispositions(dialect: Dialect, saying: Saying, hosts: bool) -> tuple[Disposition, ...]:
@@ -283,9 +155,6 @@ class _Seen(NamedTuple):
     peer: str
     identity: str | None
     effects: tuple[Effect, ...]
-
-
-_AUDIENCES: Final = ("strangers", "listed peers", "authenticated")
 
 
 class _Difference(NamedTuple):
@@ -428,7 +297,7 @@ class _Comparison:
             log_arf=None,
             dialects=None,
             strangers=Effect.UNCHANGED,
-            listed_peers=_effect(bool(gained), bool(lost)),
+            listed_peers=effect_of(widens=bool(gained), narrows=bool(lost)),
             authenticated=Effect.UNCHANGED,
             witness=Request(listeners[0].representative, peer, "example.com", None),
         )
@@ -484,7 +353,7 @@ class _Comparison:
                         continue
                     listed = old.relay_hosts or old.relay_from or new.relay_hosts or new.relay_from
                     known = old.relay_from_authz or new.relay_from_authz
-                    who = _AUDIENCES[2 if known else 1 if listed else 0]
+                    who = AUDIENCES[2 if known else 1 if listed else 0]
                     if new.rights - old.rights:
                         gains.add(who)
                     if old.rights - new.rights:
@@ -497,16 +366,8 @@ class _Comparison:
             listener,
             str(ip_address(peer)),
             identity,
-            tuple(_effect(who in gains, who in losses) for who in _AUDIENCES),
+            tuple(effect_of(widens=who in gains, narrows=who in losses) for who in AUDIENCES),
         )
-
-
-def _effect(widens: bool, narrows: bool) -> Effect:
-    if widens and narrows:
-        return Effect.BOTH
-    if widens:
-        return Effect.WIDENS
-    return Effect.NARROWS if narrows else Effect.UNCHANGED
 
 
 T = TypeVar("T")
@@ -529,66 +390,3 @@ _DOES: Final = {
     Effect.NARROWS: "may do less",
     Effect.BOTH: "may do more, and other things no longer",
 }
-
-
-def wrapped(text: str, indent: int = 0) -> list[str]:
-    """A line in lines of 80 columns; what has no blank is cut."""
-    return textwrap.wrap(
-        text, 80, subsequent_indent=" " * indent, break_on_hyphens=False, drop_whitespace=True
-    )
-
-
-def _lines(change: Change) -> Iterator[str]:
-    """A change as text, 80 columns wide."""
-    listeners = ", ".join(map(printable, change.listeners))
-    yield from wrapped(
-        ", ".join(name or "the null sender" for name in change.domains) or "any domain"
-    )
-    yield from _row("at listener", listeners)
-    if change.domains and change.before == change.after:
-        yield from _row("governed by", _entry(change.after))
-    elif change.domains:
-        yield from _row("was governed by", _entry(change.before))
-        yield from _row("is governed by", _entry(change.after))
-    blocks = "relay_from" if change.domains else "relay_hosts"
-    for name, verb, values in (
-        (blocks, "gains", change.gained.to_list()),
-        (blocks, "loses", change.lost.to_list()),
-        ("relay_from_authz", "gains", change.gained_identities),
-        ("relay_from_authz", "loses", change.lost_identities),
-    ):
-        if values:
-            yield from _row(name, f"{verb} {', '.join(map(printable, values))}")
-    for name, pair in (
-        ("relay_to", change.relay_to),
-        ("log_oob", change.log_oob),
-        ("log_arf", change.log_arf),
-        ("dialect", change.dialects),
-    ):
-        if pair is not None:
-            yield from _row(name, " -> ".join(_plain(value) for value in pair))
-    for who, effect in change.effects.items():
-        if effect is not Effect.UNCHANGED:
-            yield from _row(who, _DOES[effect])
-    yield from _row("for example", _question(change.witness))
-
-
-def _row(name: str, value: str) -> Iterator[str]:
-    yield from wrapped(f"  {name:<17} {value}", indent=20)
-
-
-def _plain(value: bool | StrEnum) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _entry(entry: EntryRef | None) -> str:
-    if entry is None:
-        return "nothing"
-    return f'"{entry.pattern}" of listener {printable(entry.listener)}'
-
-
-def _question(request: Request) -> str:
-    domain = f"domain {request.domain}" if request.domain else "the null sender"
-    auth = "nobody" if request.auth is None else f'"{printable(request.auth)}"'
-    listener = printable(str(request.listener))
-    return f"listener {listener}, peer {request.peer}, {domain}, authenticated as {auth}"
