@@ -124,7 +124,7 @@ class Refinement:
     ) -> None:
         self.blocks: Final = [block.bounds for block in _read("blocks", blocks, _block)]
         self.patterns: Final = _read("domains", domains, _pattern)
-        self.keys: Final = Keys(self.patterns)
+        self.keys: Final = Keys(filter(None, self.patterns))  # the empty domain is always apart
         read = _read("identities", identities, checked_identity)
         self.identities: Final = [identity for identity in read if identity is not None]
         self.listeners: Final = _read("listeners", listeners, canonical_listener)

@@ -1,0 +1,103 @@
+"""What users write to analyse policies, as type checkers see it.
+
+As in `test_typing`, the statements matter to mypy and pyright first: what is written here is what
+must stay writable, and `type: ignore` marks what must stay an error.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import assert_type
+
+import pytest
+
+from listener_policy import (
+    CidrSet,
+    Decision,
+    Dialect,
+    EntryRef,
+    LogReport,
+    Policy,
+    RcptDecision,
+    RcptRequest,
+    Request,
+    RequestError,
+    analysis,
+)
+from listener_policy.analysis import (
+    Change,
+    Effect,
+    PolicyDiff,
+    cells,
+    diff,
+    equivalent,
+    find,
+    find_rcpt,
+)
+
+BEFORE = Policy.from_mapping({"*": {"log_oob": True}})
+AFTER = Policy.from_mapping(
+    {"example.com": {"relay_from": ["10.0.0.0/8"], "relay_from_authz": ["ann"]}}
+)
+
+
+def test_representatives() -> None:
+    assert_type(cells(BEFORE, AFTER), Iterator[Request])
+    network = CidrSet(["192.0.2.0/24"])
+    for request in cells(
+        AFTER,
+        blocks=["10.1.0.0/16", network],
+        domains=("*.example.com", ""),
+        identities={"ann", None},
+        listeners=["mx", ("10.1.2.3", 25)],
+    ):
+        assert_type(AFTER.decide(*request), Decision)
+    with pytest.raises(RequestError, match=r"\Ablocks\[0\]: "):
+        cells(AFTER, blocks=[25])  # type: ignore[list-item]
+
+
+def test_searching() -> None:
+    def may_send(request: Request, decision: Decision) -> bool:
+        return request.auth is None and decision.may_send
+
+    def accepts(request: RcptRequest, decision: RcptDecision) -> bool:
+        return request.sender == "<>" and decision.accept
+
+    assert_type(find(BEFORE, may_send), Request | None)
+    assert_type(find(BEFORE, lambda _, decision: decision.may_send, domains=["*"]), Request | None)
+    assert_type(find_rcpt(BEFORE, accepts, listeners=["mx"]), RcptRequest | None)
+    with pytest.raises(AttributeError):
+        find(BEFORE, accepts)  # type: ignore[arg-type]
+
+
+def test_differences() -> None:
+    assert_type(equivalent(BEFORE, AFTER), bool)
+    found = diff(BEFORE, AFTER)
+    assert_type(found, PolicyDiff)
+    assert_type(found.changes, tuple[Change, ...])
+    assert_type((found.widens, found.narrows), tuple[bool, bool])
+    assert_type(found.to_dict(), dict[str, object])
+    assert bool(found)
+    for change in found.changes:
+        assert_type(change.listeners, tuple[str, ...])
+        assert_type(change.domains, tuple[str, ...])
+        assert_type((change.before, change.after), tuple[EntryRef | None, EntryRef | None])
+        assert_type((change.gained, change.lost), tuple[CidrSet, CidrSet])
+        assert_type(change.gained_identities, tuple[str, ...])
+        assert_type(change.lost_identities, tuple[str, ...])
+        assert_type(change.relay_to, tuple[bool, bool] | None)
+        assert_type(change.log_oob, tuple[LogReport, LogReport] | None)
+        assert_type(change.log_arf, tuple[LogReport, LogReport] | None)
+        assert_type(change.dialects, tuple[Dialect, Dialect] | None)
+        assert_type(change.strangers, Effect)
+        assert_type(change.effects, dict[str, Effect])
+        assert_type(change.witness, Request)
+        assert BEFORE.decide(*change.witness) != AFTER.decide(*change.witness)
+        with pytest.raises(AttributeError):
+            change.witness = Request("mx", "::1", "")  # type: ignore[misc]
+
+
+def test_every_public_name_is_written_here() -> None:
+    tree = ast.parse(Path(__file__).read_bytes())
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert used >= set(analysis.__all__)
