@@ -213,8 +213,10 @@ class _Comparison:
         lexicon = Lexicon()
         self._views = views = _Views(View(before, lexicon), View(after, lexicon))
         self._classes = listener_classes(views)
-        own = [one for one in self._classes if any(v.has_own(one.representative) for v in views)]
-        rest = [one for one in self._classes if one not in own]
+        own: list[ListenerClass] = []
+        rest: list[ListenerClass] = []
+        for one in self._classes:
+            (own if any(v.has_own(one.representative) for v in views) else rest).append(one)
         self._shared = _Scope(EVERY_LISTENER, rest, views)
         self._own = [_Scope(one.name, [one], views) for one in own]
         self._seen: dict[tuple[_Scope, int, int], _Seen] = {}
@@ -339,7 +341,7 @@ class _Comparison:
         identities = identity_classes([was.relay_from_authz, is_.relay_from_authz])
         gains: set[str] = set()
         losses: set[str] = set()
-        witnesses: list[tuple[tuple[bool, bool], str, int, str | None]] = []
+        witnesses: list[tuple[tuple[bool, bool, bool], str, int, str | None]] = []
         for listener, old_hosts, new_hosts, peers in said.scope.peers:
             for peer in peers.divided([was.relay_from, is_.relay_from]):
                 for identity in identities:
@@ -354,12 +356,13 @@ class _Comparison:
                     listed = old.relay_hosts or old.relay_from or new.relay_hosts or new.relay_from
                     known = old.relay_from_authz or new.relay_from_authz
                     who = AUDIENCES[2 if known else 1 if listed else 0]
-                    if new.rights - old.rights:
+                    moved = old.relay_hosts is not new.relay_hosts  # which is a change of its own
+                    if new.rights - old.rights and not moved:
                         gains.add(who)
-                    if old.rights - new.rights:
+                    if old.rights - new.rights and not moved:
                         losses.add(who)
                     # best is one whose rights change, and nobody rather than somebody
-                    rank = (old.rights == new.rights, identity is not None)
+                    rank = (moved, old.rights == new.rights, identity is not None)
                     witnesses.append((rank, listener, peer, identity))
         _, listener, peer, identity = min(witnesses, key=itemgetter(0))
         return _Seen(
@@ -383,10 +386,3 @@ def _a_peer_of(peers: CidrSet) -> str:
 
 def _pair(before: T, after: T) -> tuple[T, T] | None:
     return None if before == after else (before, after)
-
-
-_DOES: Final = {
-    Effect.WIDENS: "may do more",
-    Effect.NARROWS: "may do less",
-    Effect.BOTH: "may do more, and other things no longer",
-}
