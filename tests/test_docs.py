@@ -1,5 +1,6 @@
 """What the pages say is so: their code is run, and shows what they show."""
 
+import doctest
 import os
 import re
 import subprocess
@@ -71,6 +72,18 @@ def test_the_example_policy_uses_every_option(dialect: Dialect) -> None:
     networks = {str(block.version) for entry in entries for block in entry.relay_from}
     assert networks == {"4", "6"}
     assert len(listeners) > 1
+
+
+SESSIONS = [page for page in sorted(DOCS.glob("*.md")) if blocks(page.name, "pycon")]
+
+
+@pytest.mark.parametrize("page", SESSIONS, ids=[page.name for page in SESSIONS])
+def test_every_session_on_a_page_goes_as_it_is_shown(page: Path) -> None:
+    results = doctest.testfile(
+        str(page), module_relative=False, encoding="utf-8", optionflags=doctest.ELLIPSIS
+    )
+    assert results.attempted > 5
+    assert results.failed == 0
 
 
 TOML_ON_PAGES = [
