@@ -103,11 +103,11 @@ class RelayHostsCheck(Check):
     def evidence(self) -> str:
         """The block, or what was looked at, and whose it is."""
         if self.source is RelayHostsSource.LISTENER:
-            whose = "the listener's own (4.1)"
+            whose = "listener's own (4.1)"
         elif self.stated_by is not None:
-            whose = f"those of {listener_text(self.stated_by)} (4.1)"
+            whose = f"of {listener_text(self.stated_by)} (4.1)"
         else:
-            whose = "the default, none is stated (4.1)"
+            whose = "default, none stated (4.1)"
         return f"{_blocks_text(self.blocks, self.block)}; {whose}"
 
     def to_dict(self) -> dict[str, object]:

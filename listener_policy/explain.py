@@ -296,5 +296,5 @@ def _why_report(
     if check.option is LogReport.LOG_THEN_DROP or decision.relay:
         return "4.4", f"{option} is {check.option}"
     if dialect is Dialect.KUMOMTA:
-        return "S3", f"{option} is {check.option}, which relays what may not be relayed"
+        return "S3", f"{option} is {check.option}, permitted or not"
     return "S3", f"{option} is {check.option}, but it may not be relayed"

@@ -126,11 +126,11 @@ class GoverningRule(StrEnum):
 
 
 _GOVERNING_TEXTS: Final = {
-    GoverningRule.EXACT_NAME: "the exact name (2.3)",
-    GoverningRule.LONGEST_SUFFIX: "the longest suffix (2.3)",
-    GoverningRule.CLOSEST_ENCLOSER: "directly under the closest encloser (2.4)",
-    GoverningRule.EVERY_DOMAIN: "nothing else matches (2.3)",
-    GoverningRule.LAST_RESORT: "the last resort (2.5)",
+    GoverningRule.EXACT_NAME: "exact name (2.3)",
+    GoverningRule.LONGEST_SUFFIX: "longest suffix (2.3)",
+    GoverningRule.CLOSEST_ENCLOSER: "at the closest encloser (2.4)",
+    GoverningRule.EVERY_DOMAIN: "no other pattern applies (2.3)",
+    GoverningRule.LAST_RESORT: "last resort (2.5)",
 }
 
 
@@ -239,9 +239,9 @@ class Explanation:
     |- listener "mx", dialect documented
     |- peer 203.0.113.9, nobody authenticated
     |- domain "example.com"
-    |- governed by "example.com" of listener *: the exact name (2.3)
+    |- governed by "example.com" of listener *: exact name (2.3)
     |  `- passed over "*" of listener *: `*` comes last (2.3)
-    |- RELAY_HOSTS       no   lists nobody; the default, none is stated (4.1)
+    |- RELAY_HOSTS       no   lists nobody; default, none stated (4.1)
     |- RELAY_FROM        no   lists nobody
     |- RELAY_FROM_AUTHZ  no   lists nobody
     |- RELAY_TO          YES  true
