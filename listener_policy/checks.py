@@ -283,7 +283,8 @@ def _blocks_text(blocks: CidrSet, block: IPNetwork | None) -> str:
         return "lists nobody"
     listed = _few_blocks(blocks)
     if listed is None:
-        return f"in none of {len(blocks.bounds) // 2:,} ranges of addresses"
+        ranges = len(blocks.bounds) // 2
+        return "not in its range" if ranges == 1 else f"in none of its {ranges:,} ranges"
     return f"not in {', '.join(listed)}"
 
 

@@ -123,6 +123,17 @@ def resolve() -> None:
     ANSWERS.extend(policy.relay_hosts_at(listener) for policy in POLICIES for listener in PLACES)
 
 
+def explain() -> None:
+    for policy in POLICIES:
+        for domain in DOMAINS:
+            for explanation in (
+                policy.explain("mx", "::1", domain, domain),
+                policy.explain_rcpt("0.0.0.0:25", "10.9.0.1", f"a@{domain}", f"<b@{domain}>"),
+                policy.explain_rcpt("[2001:db8::25]:25", "192.0.2.1", domain, "<>", "ann"),
+            ):
+                ANSWERS.extend((explanation, str(explanation), str(explanation.to_dict())))
+
+
 def ask_hooks() -> None:
     def hook(domain: str, _listener: str, _connection: Connection) -> ListenerDomain | None:
         return ListenerDomain(relay_to=True) if domain else None
@@ -285,7 +296,7 @@ def refuse_models() -> None:
 STEPS: Final = {
     step.__name__: step
     for step in (
-        *(load_documents, build_models, decide, decide_rcpt, connect, resolve, ask_hooks),
+        *(load_documents, build_models, decide, decide_rcpt, connect, resolve, explain, ask_hooks),
         *(pickle_copy_compare, write_documents, write_json_schema),
         *(refuse_documents, refuse_requests, refuse_arguments, refuse_models),
     )

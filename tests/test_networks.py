@@ -4,14 +4,17 @@ import copy
 import operator
 import pickle
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import calls_made, untyped
 
-from listener_policy import CidrSet, ConfigError, RequestError
+from listener_policy import CidrSet, ConfigError, RequestError, strategies
+from listener_policy.addresses import Peer
 
 IPV6_GAP = IPv6Network("::ffff:0:0/96")
 UNIVERSE = [
@@ -91,6 +94,34 @@ def test_no_block_could_be_larger_or_left_out(a: CidrSet) -> None:
         assert covered(block)  # a block inside the gap would be no IPv6 block at all
         if block.prefixlen and block not in (IPV6_GAP.supernet(), *IPV6_GAP.supernet().subnets()):
             assert not covered(block.supernet()) <= a
+
+
+@given(sets)
+def test_the_block_of_an_address_is_the_one_that_is_shown(a: CidrSet) -> None:
+    for address in UNIVERSE:
+        shown = [block for block in a if address in covered(block)]
+        assert [a.block_of(address)] == (shown if address in a else [None])
+
+
+@given(st.lists(strategies.cidr_blocks(), max_size=6), strategies.peers())
+def test_the_block_of_any_peer_is_one_that_is_shown(blocks: list[str], peer: Peer) -> None:
+    a = CidrSet(blocks)
+    block = a.block_of(peer)
+    assert (block is None) is (peer not in a)
+    assert block is None or (peer in covered(block) and block in list(a))
+
+
+def test_a_block_is_found_without_looking_at_the_others() -> None:
+    few, many = (CidrSet([f"10.{n // 256}.{n % 256}.0/25" for n in range(k)]) for k in (9, 9000))
+    assert few.block_of("10.0.7.1") == many.block_of("10.0.7.1") == IPv4Network("10.0.7.0/25")
+    costs = [calls_made(partial(blocks.block_of, "10.0.7.1")) for blocks in (few, many)]
+    assert costs[0] == costs[1]
+
+
+@pytest.mark.parametrize("peer", [None, "", "10.0.0.0/8", 5])
+def test_what_is_no_address_is_in_no_block_either(peer: object) -> None:
+    with pytest.raises(RequestError):
+        CidrSet().block_of(untyped(peer))
 
 
 def test_a_block_is_not_widened_by_the_gap() -> None:
