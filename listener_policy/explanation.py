@@ -63,7 +63,7 @@ class DomainSource(StrEnum):
 
 
 _SOURCE_TEXTS: Final = {
-    DomainSource.DOMAIN: "",
+    DomainSource.DOMAIN: "",  # there is nothing to tell
     DomainSource.AFTER_LAST_AT: ": what follows the last `@` (1.7)",
     DomainSource.NULL_SENDER: ", of the null sender (1.7)",
     DomainSource.POSTMASTER: ", of a bare Postmaster (1.7)",
@@ -101,10 +101,10 @@ class ExplainedDomain:
             if self.source is DomainSource.AFTER_LAST_AT:
                 return Tree(f"what follows the last `@` is not valid: {self.why_not} (1.4)")
             return Tree(f"no domain: {self.why_not} (1.7)")
-        given = ""
+        how = _SOURCE_TEXTS[self.source]
         if self.source is DomainSource.DOMAIN and self.given != self.canonical:
-            given = f", given as {name(self.given)}"
-        return Tree(f"domain {name(self.canonical)}{given}{_SOURCE_TEXTS[self.source]}")
+            how = f", given as {name(self.given)}"
+        return Tree(f"domain {name(self.canonical)}{how}")
 
 
 # --- the entries --------------------------------------------------------------------------------
@@ -197,20 +197,19 @@ class PassedOver:
         return Tree(f"passed over {_entry_text(self.entry)}: {self._why()}")
 
     def _why(self) -> str:
-        match self.rule:
-            case PassedOverRule.LISTENER_FIRST:
-                return "listener's table first (2.5)"
-            case PassedOverRule.EXACT_NAME:
-                return "exact name first (2.3)"
-            case PassedOverRule.LONGER_SUFFIX:
-                return "longer suffix first (2.3)"
-            case PassedOverRule.ANY_PATTERN:
-                return "`*` comes last (2.3)"
-            case PassedOverRule.EXISTING_NAME:
-                return "the name has entries below it, and none of its own (2.4)"
-            case PassedOverRule.CLOSEST_ENCLOSER:
-                encloser, below = name(f"{self.encloser}"), name(f"*.{self.encloser}")
-                return f"{encloser} is the closest encloser, and there is no {below} (2.4)"
+        if self.rule is not PassedOverRule.CLOSEST_ENCLOSER:
+            return _PASSED_OVER_TEXTS[self.rule]
+        encloser, below = name(f"{self.encloser}"), name(f"*.{self.encloser}")
+        return f"{encloser} is the closest encloser, and there is no {below} (2.4)"
+
+
+_PASSED_OVER_TEXTS: Final = {
+    PassedOverRule.LISTENER_FIRST: "listener's table first (2.5)",
+    PassedOverRule.EXACT_NAME: "exact name first (2.3)",
+    PassedOverRule.LONGER_SUFFIX: "longer suffix first (2.3)",
+    PassedOverRule.ANY_PATTERN: "`*` comes last (2.3)",
+    PassedOverRule.EXISTING_NAME: "the name has entries below it, and none of its own (2.4)",
+}
 
 
 def _written(options: ListenerDomain) -> list[str]:

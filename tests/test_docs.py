@@ -3,6 +3,7 @@
 import doctest
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from listener_policy import Dialect, EsmtpListener, ListenerDomain, Policy
+from listener_policy.__main__ import main
 
 DOCS = Path(__file__).parent.parent / "docs"
 EXAMPLES = DOCS / "examples"
@@ -72,6 +74,18 @@ def test_the_example_policy_uses_every_option(dialect: Dialect) -> None:
     networks = {str(block.version) for entry in entries for block in entry.relay_from}
     assert networks == {"4", "6"}
     assert len(listeners) > 1
+
+
+def test_the_page_on_explanations_shows_what_is_explained(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    commands = blocks("explanations.md", "sh")
+    for command, shown in zip(commands, blocks("explanations.md", "text"), strict=True):
+        python, dash_m, package, *arguments = shlex.split(command)
+        assert (python, dash_m, package) == ("python", "-m", "listener_policy")
+        assert main(arguments) == 0
+        assert capsys.readouterr().out == shown
 
 
 SESSIONS = [page for page in sorted(DOCS.glob("*.md")) if blocks(page.name, "pycon")]

@@ -31,7 +31,8 @@ def explained(domain: str, document: Fields, dialect: Dialect = Dialect.DOCUMENT
 
 
 def passed_over(explanation: Explanation) -> list[tuple[str, str, PassedOverRule]]:
-    return [(*one.entry, one.rule) for one in explanation.passed_over]
+    found = explanation.passed_over
+    return [(one.entry.listener, one.entry.pattern, one.rule) for one in found]
 
 
 def governed(explanation: Explanation) -> tuple[EntryRef, GoverningRule] | None:

@@ -1,7 +1,7 @@
 """The text of explanations: what operators read, word for word, and how it fits a terminal.
 
-What is expected is in `data/explanations`. `python tests/test_explanations.py` writes it anew from
-what is explained now; look at the difference before you commit it.
+What is expected is in `data/explanations`. `PYTHONPATH=tests python tests/test_explanations.py`
+writes it anew from what is explained now; read the difference before it is committed.
 """
 
 import re
