@@ -42,6 +42,8 @@ def printable(text: str) -> str:
 
     The escapes are those of a TOML basic string.
     """
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return text  # a document of a million entries may have as many problems
     return "".join(map(_printable_character, text))
 
 

@@ -6,6 +6,8 @@ Whatever the text is, the outcome is a mapping or problems; no exception of a pa
 from __future__ import annotations
 
 import json
+import re
+from codecs import unicode_escape_decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias, cast
@@ -19,6 +21,7 @@ from listener_policy._display import (
     printable,
     quoted,
     quoted_key,
+    shorten,
 )
 from listener_policy._problems import ProblemList
 
@@ -53,11 +56,11 @@ def parse_json(text: Text, document: int, problems: ProblemList) -> Mapping[str,
 
     table = _parse("JSON", loads, text, document, problems)
     if table is not None and repeated:
-        keys = _keys_by_identity(table)
+        places = _places(table)
         for found, key, count in repeated:
-            if id(found) in keys:  # otherwise it is in something that was itself replaced
+            if id(found) in places:  # otherwise it is in something that was itself replaced
                 message = f"expected {quoted(key)} once in its object, found it {count} times"
-                problems.add(document, _path([*keys[id(found)], key]), message)
+                problems.add(document, _path([*_keys_to(id(found), places), key]), message)
     return table
 
 
@@ -102,28 +105,63 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"`{name}` is no JSON number")
 
 
+_STRING_IN_PYTHON: Final = r"""(?:'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+")"""
+_KEY_IN_PYTHON: Final = re.compile(
+    rf"(?:declare|namespace) (?P<key>\((?:{_STRING_IN_PYTHON}(?:, |,?(?=\))))++\))"
+)
+"""How tomli names a table that is written twice: as a Python tuple."""
+
+
 def _sentence(error: ValueError) -> str:
     """What a parser says, with its line and column, as part of one line."""
     said = str(error).partition("; use sys.")[0]
+    said = said[:1].lower() + said[1:]
+    twice = _KEY_IN_PYTHON.search(said)
+    if twice:
+        path = shorten(_path(_strings(twice["key"])), KEY_LIMIT)
+        return f"{said[: twice.start('key')]}`{path}`{said[twice.end('key') :]}"
     if len(said) > KEY_LIMIT:  # the beginning says what, the end says where
         said = f"{said[: KEY_LIMIT // 2]}...{said[-KEY_LIMIT // 4 :]}"
-    return printable(said[:1].lower() + said[1:]).replace('\\"', '"')
+    return printable(said).replace('\\"', '"')
 
 
-def _keys_by_identity(table: Mapping[str, object]) -> dict[int, list[str | int]]:
-    """The keys that lead to each table and list, by its identity."""
-    keys: dict[int, list[str | int]] = {}
-    todo: list[tuple[list[str | int], object]] = [([], table)]
+def _strings(written: str) -> list[str | int]:
+    """The strings that are written in Python."""
+    return [
+        unicode_escape_decode(string[1:-1].encode("latin-1", "backslashreplace"))[0]
+        for string in re.findall(_STRING_IN_PYTHON, written)
+    ]
+
+
+_Places: TypeAlias = dict[int, tuple[int, str | int]]
+"""Where each table and list is, by identity: in what, by its identity, and under which key."""
+
+
+def _places(table: Mapping[str, object]) -> _Places:
+    places: _Places = {id(table): (0, "")}
+    todo: list[object] = [table]
     while todo:
-        path, value = todo.pop()
-        items: Iterable[tuple[str | int, object]] = ()
-        if isinstance(value, dict):
-            items = cast("dict[str, object]", value).items()
-        elif isinstance(value, list):
-            items = enumerate(cast("list[object]", value))
-        keys[id(cast("object", value))] = path
-        todo += (([*path, key], item) for key, item in items)
-    return keys
+        outer = todo.pop()
+        items: Iterable[tuple[str | int, object]] = (
+            cast("dict[str, object]", outer).items()
+            if isinstance(outer, dict)
+            else enumerate(cast("list[object]", outer))
+        )
+        for key, inner in items:
+            if isinstance(inner, dict | list):
+                places[id(cast("object", inner))] = id(outer), key
+                todo.append(cast("object", inner))
+    return places
+
+
+def _keys_to(identity: int, places: _Places) -> list[str | int]:
+    """The keys that lead to a table or list."""
+    keys: list[str | int] = []
+    outer, key = places[identity]
+    while outer:  # nothing has the identity 0, so that it stands for what is around the document
+        keys.append(key)
+        outer, key = places[outer]
+    return keys[::-1]
 
 
 def _path(keys: list[str | int]) -> str:

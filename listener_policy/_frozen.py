@@ -24,6 +24,13 @@ class FrozenMapping(Mapping[K, V_co], Generic[K, V_co]):
         made._items = dict(items)
         return made
 
+    @classmethod
+    def owning(cls, items: dict[K, V_co]) -> Self:
+        """The mapping of a dict that nobody else holds, which is not copied."""
+        made = super().__new__(cls)
+        made._items = items
+        return made
+
     def __reduce__(self) -> tuple[object, ...]:
         return FrozenMapping, (self._items,)
 

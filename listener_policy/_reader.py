@@ -3,6 +3,11 @@
 Listeners, patterns, two spellings of one key and a domain without quotes are read here, because
 such problems can only be told apart by somebody who sees the whole document. What is read is all
 of it or, if there is any problem, nothing.
+
+Policies of a million domains repeat a few sets of options over and over. So pydantic is asked once
+about each way in which options are written, and equal options are one object: that is most of the
+speed of loading, and most of what a policy does not need in memory. Where something stands is put
+into words only when something is wrong with it.
 """
 
 from __future__ import annotations
@@ -16,30 +21,65 @@ from listener_policy._documents import LISTENER, Text, parse_json, parse_toml
 from listener_policy._frozen import FrozenMapping
 from listener_policy._problems import Malformed, ProblemList
 from listener_policy._tables import TableReader
-from listener_policy.domains import canonical_pattern
+from listener_policy.domains import canonical_pattern, is_ordinary_pattern
 from listener_policy.listeners import EVERY_LISTENER, parse_listener
 from listener_policy.options import ListenerDomain
 
-__all__ = ["DocumentReader", "Entries", "merged"]
+__all__ = ["Document", "DocumentReader", "Entries", "OptionSets", "merged", "merged_entries"]
 
+_TEXTS: Final = frozenset({str})
 _SCALARS: Final = frozenset({bool, float, int, str})
 
 Entries: TypeAlias = Mapping[str, Mapping[str, ListenerDomain]]
 """Listener -> pattern -> entry, the keys in canonical form."""
 
+_Table: TypeAlias = dict[str, ListenerDomain]
+Document: TypeAlias = dict[str, _Table]
+"""What one document says, until it is merged with others."""
+_Item: TypeAlias = tuple[object, object]
+
+
+class OptionSets:
+    """Gives one object for options that are equal, and equally written (rule 2.8)."""
+
+    def __init__(self) -> None:
+        self._by_value: dict[tuple[object, ...], ListenerDomain] = {}
+        # by identity: what has been seen is kept, so that its number is not given anew
+        self._seen: dict[int, tuple[ListenerDomain, ListenerDomain]] = {}
+        self._overridden: dict[tuple[int, int], ListenerDomain] = {}
+
+    def shared(self, options: ListenerDomain) -> ListenerDomain:
+        """The object for these options."""
+        seen = self._seen.get(id(options))
+        if seen is None:
+            # which options were written is no part of a model's equality, and `ttl = 1` equals
+            # `ttl = true`; but written again they would differ
+            value = (options, frozenset(options.model_fields_set), repr(options.ttl))
+            seen = options, self._by_value.setdefault(value, options)
+            self._seen[id(options)] = seen
+        return seen[1]
+
+    def overridden(self, earlier: ListenerDomain, later: ListenerDomain) -> ListenerDomain:
+        """The object for options that a later document overrides, both being shared ones."""
+        pair = id(earlier), id(later)
+        options = self._overridden.get(pair)
+        if options is None:
+            options = self._overridden[pair] = self.shared(earlier.overridden_by(later))
+        return options
+
 
 class DocumentReader:
-    """Reads documents, collecting every problem on the way (rule 3.4).
-
-    Entries that are written alike share one model: policies repeat a few sets of options over and
-    over, and validating each set once is most of the speed of loading.
-    """
+    """Reads documents, collecting every problem on the way (rule 3.4)."""
 
     def __init__(self) -> None:
         self.problems = ProblemList()
         self._tables = TableReader(ListenerDomain, self.problems, domains=True)
         self._document: int | None = None
-        self._models: dict[bytes, ListenerDomain] = {}
+        self._is_parsed = False
+        self._option_sets = OptionSets()
+        self._by_spelling: dict[bytes, ListenerDomain] = {}
+        # by identity; what was given is kept, so that its number is not given anew
+        self._by_model: dict[int, tuple[ListenerDomain, ListenerDomain]] = {}
 
     def toml(self, texts: Iterable[Text]) -> Entries:
         """The entries of TOML documents, merged."""
@@ -51,45 +91,48 @@ class DocumentReader:
 
     def mappings(self, mappings: Iterable[object]) -> Entries:
         """The entries of parsed documents, merged."""
-        documents: list[Entries] = []
+        documents: list[Document] = []
         for index, mapping in enumerate(mappings):
             if isinstance(mapping, Mapping):
                 documents.append(self._entries(cast("Mapping[str, object]", mapping), index))
             else:
                 message = f"expected a table of entries, found {described(mapping)}"
                 self.problems.add(index, "", message)
-        return merged(documents)
+        return merged(documents, self._option_sets)
 
     def entries(self, value: object) -> Entries:
         """Listener -> pattern -> entry as a Python program gives it, the keys in any spelling."""
         self._document = None
-        return merged([self._listeners(value, "")])
+        return merged([self._listeners(value, "")], self._option_sets)
 
     def _texts(
         self,
         parse: Callable[[Text, int, ProblemList], Mapping[str, object] | None],
         texts: Iterable[Text],
     ) -> Entries:
-        tables = [parse(text, index, self.problems) for index, text in enumerate(texts)]
-        return merged(
-            self._entries(table, index) for index, table in enumerate(tables) if table is not None
-        )
+        self._is_parsed = True
+        documents: list[Document] = []
+        for index, text in enumerate(texts):
+            table = parse(text, index, self.problems)
+            if table is not None:
+                documents.append(self._entries(table, index))
+        return merged(documents, self._option_sets)
 
-    def _entries(self, document: Mapping[str, object], index: int) -> Entries:
+    def _entries(self, document: Mapping[str, object], index: int) -> Document:
         """What one document says. The top level is listener `*` (rule 2.1)."""
         self._document = index
-        found: dict[str, Mapping[str, ListenerDomain]] = {}
+        found: Document = {}
+        items: Iterable[_Item] = document.items()
         if LISTENER in document:
             found.update(self._listeners(document[LISTENER], f"{LISTENER}."))
-        top_level = self._patterns(
-            ((key, value) for key, value in document.items() if key != LISTENER), ""
-        )
+            items = [(key, value) for key, value in document.items() if key != LISTENER]
+        top_level = self._patterns(items, "", once=type(document) is dict)
         if top_level:
-            found[EVERY_LISTENER] = {**found.get(EVERY_LISTENER, {}), **top_level}
+            found.setdefault(EVERY_LISTENER, {}).update(top_level)
         return found
 
-    def _listeners(self, listeners: object, prefix: str) -> dict[str, Mapping[str, ListenerDomain]]:
-        found: dict[str, Mapping[str, ListenerDomain]] = {}
+    def _listeners(self, listeners: object, prefix: str) -> Document:
+        found: Document = {}
         spelled: dict[str, str] = {}
         if not isinstance(listeners, Mapping):
             message = f"expected a table of listeners, found {described(listeners)}"
@@ -102,21 +145,40 @@ class DocumentReader:
                 self._add(path, f"expected a table of entries, found {described(patterns)}")
                 continue
             items = cast("Mapping[object, object]", patterns).items()
-            entries = self._patterns(items, f"{path}.")
+            entries = self._patterns(items, f"{path}.", once=type(cast("object", patterns)) is dict)
             if listener is not None:
                 found[listener] = entries
         return found
 
-    def _patterns(
-        self, items: Iterable[tuple[object, object]], prefix: str
-    ) -> dict[str, ListenerDomain]:
-        found: dict[str, ListenerDomain] = {}
+    def _patterns(self, items: Iterable[_Item], prefix: str, *, once: bool) -> _Table:
+        """The entries of one table. `once` says that no key can be there twice."""
+        found: _Table = {}
         spelled: dict[str, str] = {}
+        by_spelling = self._by_spelling
+        is_parsed = self._is_parsed
         for key, value in items:
-            pattern = self._key(key, prefix, canonical_pattern, spelled)
-            options = self._options(value, key, prefix)
-            if pattern is not None and options is not None:
-                found[pattern] = options
+            # Nearly all keys are canonical as they are written, and nearly all options written
+            # like those of another entry. To see that, no function of ours is called.
+            if once and type(key) is str and is_ordinary_pattern(key) and key not in spelled:
+                pattern: str | None = key
+            else:
+                pattern = self._key(key, prefix, canonical_pattern, spelled, found)
+            options: ListenerDomain | None = None
+            spelling = b""
+            if type(value) is dict:
+                try:
+                    # a parser has made plain values, each in one place: there is nothing to check
+                    spelling = marshal.dumps(value, 2) if is_parsed else _spelling(value)
+                    options = by_spelling.get(spelling)
+                except ValueError:  # a date, say
+                    pass
+            if options is None:
+                options = self._options(value, spelling, key, prefix)
+            if pattern is not None:
+                if options is None:
+                    spelled.setdefault(pattern, pattern)
+                else:
+                    found[pattern] = options
         return found
 
     def _key(
@@ -125,10 +187,12 @@ class DocumentReader:
         prefix: str,
         canonical: Callable[[str], str],
         spelled: dict[str, str],
+        found: Mapping[str, object] = FrozenMapping[str, object](),
     ) -> str | None:
         """The canonical form of a key, or `None` after adding what is wrong with it (rule 1.5).
 
-        `spelled` holds the keys of the same table by canonical form.
+        `spelled` holds keys of the same table by canonical form; what is in `found` and not there
+        was written in canonical form.
         """
         try:
             if not isinstance(key, str):
@@ -138,19 +202,22 @@ class DocumentReader:
         except Malformed as malformed:
             self.problems.add_malformed(self._document, prefix + quoted_key(key), malformed)
             return None
-        earlier = spelled.setdefault(form, key)
-        if earlier is not key:
+        if form in spelled or form in found:
+            earlier = spelled.get(form, form)
             self._add(
                 prefix + quoted_key(key),
                 f"{quoted(key)} and {quoted(earlier)} are two spellings of one key, {quoted(form)}",
             )
+        else:
+            spelled[form] = key
         return form
 
-    def _options(self, value: object, key: object, prefix: str) -> ListenerDomain | None:
-        """The entry that a table of options is."""
+    def _options(
+        self, value: object, spelling: bytes, key: object, prefix: str
+    ) -> ListenerDomain | None:
+        """The entry that a table of options is, which may be one that has not been seen before."""
         if isinstance(value, ListenerDomain):
-            # what was copied or constructed without validation may hold anything
-            value = {name: getattr(value, name) for name in value.model_fields_set}
+            return self._model(value, key, prefix)
         if not isinstance(value, Mapping):
             outside = isinstance(key, str) and str.__str__(key) in self._tables.options
             hint = 'options belong to an entry, such as `["*"]`' if outside else None
@@ -158,13 +225,29 @@ class DocumentReader:
             self._add(prefix + quoted_key(key), message, hint)
             return None
         table = dict(cast("Mapping[object, object]", value))
-        written = _spelling(table)
-        model = None if written is None else self._models.get(written)
-        if model is None:
-            model = self._tables.read(table, prefix + quoted_key(key), self._document)
-            if model is not None and written is not None:
-                self._models[written] = model
-        return model
+        options = self._validated(table, key, prefix)
+        if options is not None and spelling:
+            self._by_spelling[spelling] = options
+        return options
+
+    def _model(self, given: ListenerDomain, key: object, prefix: str) -> ListenerDomain | None:
+        """The entry that a model is, which may hold anything if it was made without validation."""
+        known = self._by_model.get(id(given))
+        if known is not None:
+            return known[1]
+        table: dict[object, object] = {
+            name: getattr(given, name) for name in given.model_fields_set
+        }
+        options = self._validated(table, key, prefix)
+        if options is not None:
+            self._by_model[id(given)] = given, options
+        return options
+
+    def _validated(
+        self, table: dict[object, object], key: object, prefix: str
+    ) -> ListenerDomain | None:
+        options = self._tables.read(table, lambda: prefix + quoted_key(key), self._document)
+        return None if options is None else self._option_sets.shared(options)
 
     def _add(self, path: str, message: str, hint: str | None = None) -> None:
         self.problems.add(self._document, path, message, hint)
@@ -174,32 +257,53 @@ def _listener_key(key: str) -> str:
     return key if key == EVERY_LISTENER else parse_listener(key)
 
 
-def _spelling(table: dict[object, object]) -> bytes | None:
-    """Bytes that are equal for tables that are written alike; `None` for one that cannot be sure.
+def _spelling(table: dict[object, object]) -> bytes:
+    """Bytes that are equal for tables that are written alike; none for one that cannot be sure.
 
     `==` would not do: `relay_to = 1` equals `relay_to = true`, and only one of them is right. Sure
     are tables of plain scalars and lists of texts, of exactly these types. Deeper values could be
-    large beyond measure, others are not told apart by `marshal`.
+    large beyond measure, others are not told apart by `marshal`. Raises `ValueError` for a key that
+    is no plain string.
     """
     for value in table.values():
         if type(value) is list:
-            if any(type(item) is not str for item in cast("list[object]", value)):
-                return None
+            if not _TEXTS.issuperset(map(type, cast("list[object]", value))):
+                return b""
         elif type(value) not in _SCALARS:
-            return None
-    try:
-        return marshal.dumps(table, 2)  # version 2: nothing depends on identity
-    except ValueError:  # a key that is no plain string
-        return None
+            return b""
+    return marshal.dumps(table, 2)  # version 2: nothing depends on identity
 
 
-def merged(documents: Iterable[Entries]) -> Entries:
-    """The entries of several documents, later ones overriding, for good (rule 2.8)."""
-    tables: dict[str, dict[str, ListenerDomain]] = {}
-    for entries in documents:
-        for listener, patterns in entries.items():
-            table = tables.setdefault(listener, {})
-            for pattern, options in patterns.items():
-                earlier = table.get(pattern)
-                table[pattern] = options if earlier is None else earlier.overridden_by(options)
-    return FrozenMapping((name, FrozenMapping(table)) for name, table in tables.items())
+def merged(documents: Iterable[Document], option_sets: OptionSets) -> Entries:
+    """The entries of several documents, later ones overriding, for good (rule 2.8).
+
+    The options are shared ones of `option_sets`; the dictionaries are taken over.
+    """
+    tables: Document = {}
+    for document in documents:
+        for listener, patterns in document.items():
+            table = tables.setdefault(listener, patterns)
+            if table is not patterns:
+                for pattern, options in patterns.items():
+                    earlier = table.get(pattern)
+                    table[pattern] = (
+                        options if earlier is None else option_sets.overridden(earlier, options)
+                    )
+    return FrozenMapping.owning(
+        {listener: FrozenMapping.owning(table) for listener, table in tables.items()}
+    )
+
+
+def merged_entries(several: Iterable[Entries]) -> Entries:
+    """The entries of several configurations, later ones overriding, for good (rule 2.8)."""
+    option_sets = OptionSets()
+    return merged(
+        (
+            {
+                listener: {name: option_sets.shared(options) for name, options in table.items()}
+                for listener, table in entries.items()
+            }
+            for entries in several
+        ),
+        option_sets,
+    )

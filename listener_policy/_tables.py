@@ -7,7 +7,7 @@ for operators: where, what was expected, what was found, and the nearest right t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Generic, TypeVar, cast
 
 from pydantic import AliasChoices, BaseModel, ValidationError
@@ -25,6 +25,7 @@ _EXPECTED: Final = {"bool_type": "`true` or `false`", "string_type": "a string"}
 
 
 _MOST_LABELS: Final = 127
+_NAMES: Final = frozenset({str})
 
 
 def model_error(malformed: Malformed) -> PydanticCustomError:
@@ -56,23 +57,26 @@ class TableReader(Generic[M]):
         self._model = model
         self._problems = problems
         self._domains = domains
+        self._hints: dict[str, str | None] = {}  # the search for one costs more than all the rest
         self.options: Final = _spellings(model)
         """How each option may be written -> the name of its field."""
 
-    def read(self, value: object, path: str, document: int | None) -> M | None:
+    def read(self, value: object, place: Callable[[], str], document: int | None) -> M | None:
         """The model of a table, or `None` after adding what is wrong with it.
 
-        path: where the table stands in its document.
+        place: tells where the table stands in its document; asked only if something is wrong.
         """
         if not isinstance(value, Mapping):
             message = f"expected a table of options, found {described(value)}"
-            self._problems.add(document, path, message)
+            self._problems.add(document, place(), message)
             return None
         table = dict(cast("Mapping[object, object]", value))
         try:
             return self._model.model_validate(table)
         except ValidationError as error:
             self._problems.caused_by(error)
+            refused = error
+        path = place()
         told = len(self._problems)
         known: dict[str, object] = {}
         for key, item in table.items():
@@ -85,6 +89,9 @@ class TableReader(Generic[M]):
             message = f"`{name}` is another name of `{self.options[name]}`, which is written too"
             self._problems.add(document, f"{path}.{name}", message, "write one of them")
             self._values({name: known.pop(name)}, path, document)
+        if len(known) == len(table) and _NAMES.issuperset(map(type, table)):
+            self._refused(refused, known, path, document)
+            return None
         model = self._values(known, path, document)
         return model if len(self._problems) == told else None
 
@@ -93,9 +100,15 @@ class TableReader(Generic[M]):
         try:
             return self._model.model_validate(known)
         except ValidationError as error:
-            for details in error.errors(include_url=False):
-                self._invalid(details, known, path, document)
+            self._refused(error, known, path, document)
         return None
+
+    def _refused(
+        self, error: ValidationError, known: Mapping[str, object], path: str, document: int | None
+    ) -> None:
+        """Add what is wrong with options that exist."""
+        for details in error.errors(include_url=False):
+            self._invalid(details, known, path, document)
 
     def _twice(self, known: Mapping[str, object]) -> list[str]:
         """The other names of options that are also written under their own."""
@@ -113,12 +126,14 @@ class TableReader(Generic[M]):
             return
         expected = ", ".join(f"`{name}`" for name in self.options)
         found = quoted(key) if isinstance(key, str) else described(key)
-        self._problems.add(
-            document,
-            f"{path}.{option_key(key)}",
-            f"expected an option ({expected}), found {found}",
-            did_you_mean(key, self.options),
-        )
+        hint: str | None = None
+        if isinstance(key, str):
+            name = str.__str__(key)
+            if name not in self._hints:
+                self._hints[name] = did_you_mean(name, self.options)
+            hint = self._hints[name]
+        message = f"expected an option ({expected}), found {found}"
+        self._problems.add(document, f"{path}.{option_key(key)}", message, hint)
 
     def _invalid(
         self, details: ErrorDetails, known: Mapping[str, object], path: str, document: int | None

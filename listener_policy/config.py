@@ -14,11 +14,12 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+from listener_policy._collector import COLLECTOR_PAUSED
 from listener_policy._display import described
 from listener_policy._documents import LISTENER, Text, toml_string, toml_value
 from listener_policy._frozen import FrozenMapping
 from listener_policy._problems import ProblemList
-from listener_policy._reader import DocumentReader, Entries, merged
+from listener_policy._reader import DocumentReader, Entries, merged_entries
 from listener_policy._tables import problem_error
 from listener_policy.errors import ConfigError
 from listener_policy.listeners import EVERY_LISTENER
@@ -32,7 +33,8 @@ _ENTRY_SCHEMA: Final = ListenerDomain.model_json_schema()
 
 def _validated_entries(value: object) -> Entries:
     reader = DocumentReader()
-    entries = reader.entries(value)
+    with COLLECTOR_PAUSED:
+        entries = reader.entries(value)
     try:
         reader.problems.raise_if_any()
     except ConfigError as error:
@@ -76,9 +78,14 @@ class PolicyConfig(BaseModel, frozen=True, extra="forbid", use_attribute_docstri
         """Read TOML documents and merge them in order (rules 2.8 and 3.4).
 
         texts: `str`, or `bytes` in UTF-8. Raises `ConfigError` with all problems of all of them.
+
+        While this or any other method here makes a configuration, the garbage collector does not
+        start by itself, in any thread, unless `gc.set_threshold` is called meanwhile. Then the
+        thresholds are what they were before.
         """
-        reader = DocumentReader()
-        return _config(reader.toml(texts), reader.problems)
+        with COLLECTOR_PAUSED:
+            reader = DocumentReader()
+            return _config(reader.toml(texts), reader.problems)
 
     @classmethod
     def from_json(cls, *texts: Text) -> PolicyConfig:
@@ -86,8 +93,9 @@ class PolicyConfig(BaseModel, frozen=True, extra="forbid", use_attribute_docstri
 
         texts: `str`, or `bytes` in UTF-8. Raises `ConfigError` with all problems of all of them.
         """
-        reader = DocumentReader()
-        return _config(reader.json(texts), reader.problems)
+        with COLLECTOR_PAUSED:
+            reader = DocumentReader()
+            return _config(reader.json(texts), reader.problems)
 
     @classmethod
     def from_mapping(cls, *mappings: Mapping[str, object]) -> PolicyConfig:
@@ -95,8 +103,9 @@ class PolicyConfig(BaseModel, frozen=True, extra="forbid", use_attribute_docstri
 
         An entry may be a `ListenerDomain`. Raises `ConfigError` with all problems of all of them.
         """
-        reader = DocumentReader()
-        return _config(reader.mappings(mappings), reader.problems)
+        with COLLECTOR_PAUSED:
+            reader = DocumentReader()
+            return _config(reader.mappings(mappings), reader.problems)
 
     def merge(*configs: PolicyConfig) -> PolicyConfig:
         """Merge configurations, later ones overriding option by option (rule 2.8).
@@ -110,7 +119,8 @@ class PolicyConfig(BaseModel, frozen=True, extra="forbid", use_attribute_docstri
                 message = f"expected a `PolicyConfig`, found {described(config)}"
                 problems.add(None, f"configs[{index}]", message)
         problems.raise_if_any()
-        return config_of(merged(checked(config).entries for config in configs))
+        with COLLECTOR_PAUSED:
+            return config_of(merged_entries(checked(config).entries for config in configs))
 
     def to_mapping(self) -> dict[str, object]:
         """The configuration as one document, of dictionaries, lists, texts and booleans.

@@ -30,6 +30,7 @@ __all__ = [
     "canonical_domain",
     "canonical_pattern",
     "envelope_domain",
+    "is_ordinary_pattern",
     "why_not_valid",
 ]
 
@@ -119,13 +120,20 @@ def why_not_valid(domain: str) -> str | None:
     return "no `*`, which is for patterns" if why == _NO_MAPPED_STAR else why
 
 
+is_ordinary_pattern: Final = re.compile(
+    r"(?=.{1,63}\Z)(?:\*\.)?+[a-z0-9_]++(?:[.-][a-z0-9_]++)*+"
+).fullmatch
+"""Whether a key is certainly in canonical form. Most are, and this tells it in a fifth of a
+microsecond; of those it passes over (long ones, `xn--`), `canonical_pattern` knows the form."""
+
+
 def canonical_pattern(key: str) -> str:
     """The canonical form of a key of the configuration (rules 1.5 and 2.2).
 
     An exact name or literal in canonical form, `*.suffix` with the suffix in canonical form, or
     `*`. Raises `Malformed` with the reason for anything else.
     """
-    if key == EVERY_DOMAIN:
+    if key == EVERY_DOMAIN or is_ordinary_pattern(key):
         return key
     if len(key) > _LONGEST_TEXT:
         raise Malformed(f"at most {_LONGEST_TEXT} characters", quoted(key))

@@ -33,6 +33,7 @@ _IPV4_BITS: Final = 32
 _IPV6_BITS: Final = 128
 _LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
 _SHORT_FORM = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}(?=/)")
+_LONGEST_SLIP: Final = 100
 _A_BLOCK = "`ip`, `ip/length` or `any`"
 
 
@@ -274,9 +275,12 @@ def _nearest_block(text: str) -> str | None:
     """What was probably meant by a text that is no CIDR block, as a question.
 
     It is tried whether the text becomes a block once it is forgiven what rule 3.1 does not
-    forgive: case, spaces, signs, leading zeros, zones, short forms, netmasks and host masks.
+    forgive: case, spaces, signs, leading zeros, zones, short forms, netmasks and host masks. Of a
+    long text nobody could say what was meant.
     """
-    forgiven = re.sub(r"\s+", "", text[:100]).lower()
+    if len(text) > _LONGEST_SLIP:
+        return None
+    forgiven = re.sub(r"\s+", "", text).lower()
     forgiven = re.sub(r"%[^/]*", "", forgiven)
     forgiven = re.sub(r"(?<![0-9a-f])[+]?0+(?=[0-9])|[+]", "", forgiven)
     short = _SHORT_FORM.match(forgiven)

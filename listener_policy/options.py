@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+from listener_policy._collector import COLLECTOR_PAUSED
 from listener_policy._display import described, option_key, quoted
 from listener_policy._documents import Text, parse_toml
 from listener_policy._problems import Malformed, ProblemList
@@ -169,8 +170,9 @@ class EsmtpListener(BaseModel, frozen=True, extra="forbid", use_attribute_docstr
         Raises `ConfigError` with all problems, a listener that is listed twice among them.
         """
         problems = ProblemList()
-        document = parse_toml(text, 0, problems)
-        listeners = () if document is None else _read_listeners(document, problems)
+        with COLLECTOR_PAUSED:
+            document = parse_toml(text, 0, problems)
+            listeners = () if document is None else _read_listeners(document, problems)
         problems.raise_if_any()
         return listeners
 
@@ -188,7 +190,7 @@ def _read_listeners(
             continue
         for index, table in enumerate(cast("list[object]", tables)):
             path = f"{key}[{index}]"
-            listener = reader.read(table, path, 0)
+            listener = reader.read(table, path.__str__, 0)
             if listener is not None and listener.listen in listeners:
                 problems.add(0, f"{path}.listen", f"{quoted(listener.listen)} is listed twice")
             elif listener is not None:

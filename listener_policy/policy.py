@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, cast, final
 
+from listener_policy._collector import COLLECTOR_PAUSED
 from listener_policy._display import described
 from listener_policy._documents import Text
 from listener_policy._domain_map import DomainMap
@@ -55,7 +56,8 @@ class Policy(AnyPolicy):
     listeners: `EsmtpListener`s, some of which state their own.
     dialect: which reading holds, where guide and engine differ.
 
-    Raises `ConfigError` with every problem of the arguments. Policies are hashable, comparable and
+    Raises `ConfigError` with every problem of the arguments. While a policy is made, the garbage
+    collector does not start by itself, as in `from_toml`. Policies are hashable, comparable and
     picklable; they are equal if they mean the same (rule 5.1).
 
     >>> policy = Policy.from_toml('''
@@ -99,7 +101,8 @@ class Policy(AnyPolicy):
         check_dialect(dialect, problems)
         hosts = RelayHosts(relay_hosts, listeners, problems)
         problems.raise_if_any()
-        return cls._compiled(checked(config), hosts, dialect)
+        with COLLECTOR_PAUSED:
+            return cls._compiled(checked(config), hosts, dialect)
 
     @classmethod
     def from_toml(
@@ -113,9 +116,13 @@ class Policy(AnyPolicy):
 
         texts: `str`, or `bytes` in UTF-8. Raises `ConfigError` with all problems of all of them
         and of the other arguments, which are those of `Policy`.
+
+        While this runs, the garbage collector does not start by itself, in any thread, unless
+        `gc.set_threshold` is called meanwhile. Then the thresholds are what they were before.
         """
-        reader = DocumentReader()
-        return cls._read(reader, reader.toml(texts), relay_hosts, listeners, dialect)
+        with COLLECTOR_PAUSED:
+            reader = DocumentReader()
+            return cls._read(reader, reader.toml(texts), relay_hosts, listeners, dialect)
 
     @classmethod
     def from_json(
@@ -126,8 +133,9 @@ class Policy(AnyPolicy):
         dialect: Dialect = Dialect.DOCUMENTED,
     ) -> Policy:
         """The policy of JSON documents; otherwise as `from_toml`."""
-        reader = DocumentReader()
-        return cls._read(reader, reader.json(texts), relay_hosts, listeners, dialect)
+        with COLLECTOR_PAUSED:
+            reader = DocumentReader()
+            return cls._read(reader, reader.json(texts), relay_hosts, listeners, dialect)
 
     @classmethod
     def from_mapping(
@@ -138,8 +146,9 @@ class Policy(AnyPolicy):
         dialect: Dialect = Dialect.DOCUMENTED,
     ) -> Policy:
         """The policy of documents that have been parsed; otherwise as `from_toml`."""
-        reader = DocumentReader()
-        return cls._read(reader, reader.mappings(mappings), relay_hosts, listeners, dialect)
+        with COLLECTOR_PAUSED:
+            reader = DocumentReader()
+            return cls._read(reader, reader.mappings(mappings), relay_hosts, listeners, dialect)
 
     @classmethod
     def _read(

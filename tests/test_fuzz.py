@@ -18,7 +18,7 @@ from listener_policy import (
     Problem,
     RequestError,
 )
-from listener_policy._reader import Entries, merged
+from listener_policy._reader import Document, Entries, OptionSets, merged
 
 FUZZ = Path(__file__).parent / "fuzz"
 CHECKS: dict[str, Callable[[bytes], None]] = {
@@ -180,8 +180,8 @@ def test_another_exception_is_noticed(
 
 
 def test_an_entry_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def last(documents: Iterable[Entries]) -> Entries:
-        return merged(list(documents)[-1:])
+    def last(documents: Iterable[Document], option_sets: OptionSets) -> Entries:
+        return merged(list(documents)[-1:], option_sets)
 
     def nothing(_config: PolicyConfig) -> str:
         return ""
