@@ -44,24 +44,18 @@ class OptionSets:
 
     def __init__(self) -> None:
         self._by_value: dict[tuple[object, ...], ListenerDomain] = {}
-        # by identity: what has been seen is kept, so that its number is not given anew
-        self._seen: dict[int, tuple[ListenerDomain, ListenerDomain]] = {}
         self._overridden: dict[tuple[int, int], ListenerDomain] = {}
 
     def shared(self, options: ListenerDomain) -> ListenerDomain:
         """The object for these options."""
-        seen = self._seen.get(id(options))
-        if seen is None:
-            # which options were written is no part of a model's equality, and `ttl = 1` equals
-            # `ttl = true`; but written again they would differ
-            value = (options, frozenset(options.model_fields_set), repr(options.ttl))
-            seen = options, self._by_value.setdefault(value, options)
-            self._seen[id(options)] = seen
-        return seen[1]
+        # which options were written is no part of a model's equality, and `ttl = 1` equals
+        # `ttl = true`; but written again they would differ
+        value = (options, frozenset(options.model_fields_set), repr(options.ttl))
+        return self._by_value.setdefault(value, options)
 
     def overridden(self, earlier: ListenerDomain, later: ListenerDomain) -> ListenerDomain:
         """The object for options that a later document overrides, both being shared ones."""
-        pair = id(earlier), id(later)
+        pair = id(earlier), id(later)  # they are kept, so that nothing else gets their numbers
         options = self._overridden.get(pair)
         if options is None:
             options = self._overridden[pair] = self.shared(earlier.overridden_by(later))
@@ -140,7 +134,7 @@ class DocumentReader:
             return found
         for key, patterns in cast("Mapping[object, object]", listeners).items():
             path = prefix + quoted_key(key)
-            listener = self._key(key, prefix, _listener_key, spelled)
+            listener = self._key(key, prefix, _listener_key, spelled, found)
             if not isinstance(patterns, Mapping):
                 self._add(path, f"expected a table of entries, found {described(patterns)}")
                 continue
@@ -187,7 +181,7 @@ class DocumentReader:
         prefix: str,
         canonical: Callable[[str], str],
         spelled: dict[str, str],
-        found: Mapping[str, object] = FrozenMapping[str, object](),
+        found: Mapping[str, object],
     ) -> str | None:
         """The canonical form of a key, or `None` after adding what is wrong with it (rule 1.5).
 
@@ -297,11 +291,19 @@ def merged(documents: Iterable[Document], option_sets: OptionSets) -> Entries:
 def merged_entries(several: Iterable[Entries]) -> Entries:
     """The entries of several configurations, later ones overriding, for good (rule 2.8)."""
     option_sets = OptionSets()
+    by_model: dict[int, tuple[ListenerDomain, ListenerDomain]] = {}  # as in `DocumentReader`
+
+    def shared(options: ListenerDomain) -> ListenerDomain:
+        known = by_model.get(id(options))
+        if known is None:
+            known = by_model[id(options)] = options, option_sets.shared(options)
+        return known[1]
+
     return merged(
         (
             {
-                listener: {name: option_sets.shared(options) for name, options in table.items()}
-                for listener, table in entries.items()
+                listener: {pattern: shared(options) for pattern, options in patterns.items()}
+                for listener, patterns in entries.items()
             }
             for entries in several
         ),
