@@ -149,7 +149,7 @@ def _places(table: Mapping[str, object]) -> _Places:
         )
         for key, inner in items:
             if isinstance(inner, dict | list):
-                places[id(cast("object", inner))] = id(outer), key
+                places[id(cast("object", inner))] = id(cast("object", outer)), key
                 todo.append(cast("object", inner))
     return places
 

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, Self, TypeVar
 
 K = TypeVar("K")
+K2 = TypeVar("K2")
 V_co = TypeVar("V_co", covariant=True)
+V2 = TypeVar("V2")
 
 
 class FrozenMapping(Mapping[K, V_co], Generic[K, V_co]):
@@ -24,10 +26,10 @@ class FrozenMapping(Mapping[K, V_co], Generic[K, V_co]):
         made._items = dict(items)
         return made
 
-    @classmethod
-    def owning(cls, items: dict[K, V_co]) -> Self:
+    @staticmethod
+    def owning(items: dict[K2, V2]) -> FrozenMapping[K2, V2]:
         """The mapping of a dict that nobody else holds, which is not copied."""
-        made = super().__new__(cls)
+        made: FrozenMapping[K2, V2] = FrozenMapping()
         made._items = items
         return made
 

@@ -27,6 +27,8 @@ from listener_policy.options import ListenerDomain
 
 __all__ = ["Document", "DocumentReader", "Entries", "OptionSets", "merged", "merged_entries"]
 
+_dumps: Final = cast("Callable[[object, int], bytes]", marshal.dumps)
+"""Raises `ValueError` for what it does not know."""
 _TEXTS: Final = frozenset({str})
 _SCALARS: Final = frozenset({bool, float, int, str})
 
@@ -158,11 +160,11 @@ class DocumentReader:
             else:
                 pattern = self._key(key, prefix, canonical_pattern, spelled, found)
             options: ListenerDomain | None = None
-            spelling = b""
-            if type(value) is dict:
+            spelling, kind = b"", type(value)
+            if kind is dict:
                 try:
                     # a parser has made plain values, each in one place: there is nothing to check
-                    spelling = marshal.dumps(value, 2) if is_parsed else _spelling(value)
+                    spelling = _dumps(value, 2) if is_parsed else _spelling(value)
                     options = by_spelling.get(spelling)
                 except ValueError:  # a date, say
                     pass
@@ -251,7 +253,7 @@ def _listener_key(key: str) -> str:
     return key if key == EVERY_LISTENER else parse_listener(key)
 
 
-def _spelling(table: dict[object, object]) -> bytes:
+def _spelling(written: object) -> bytes:
     """Bytes that are equal for tables that are written alike; none for one that cannot be sure.
 
     `==` would not do: `relay_to = 1` equals `relay_to = true`, and only one of them is right. Sure
@@ -259,13 +261,14 @@ def _spelling(table: dict[object, object]) -> bytes:
     large beyond measure, others are not told apart by `marshal`. Raises `ValueError` for a key that
     is no plain string.
     """
+    table = cast("dict[object, object]", written)
     for value in table.values():
         if type(value) is list:
             if not _TEXTS.issuperset(map(type, cast("list[object]", value))):
                 return b""
         elif type(value) not in _SCALARS:
             return b""
-    return marshal.dumps(table, 2)  # version 2: nothing depends on identity
+    return _dumps(table, 2)  # version 2: nothing depends on identity
 
 
 def merged(documents: Iterable[Document], option_sets: OptionSets) -> Entries:

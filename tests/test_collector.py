@@ -3,7 +3,7 @@
 import gc
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import Any, Final
 
@@ -79,16 +79,16 @@ def test_it_rests_while_a_policy_is_loaded() -> None:
     assert collections_started(make_many_objects) > 0
 
 
-@pytest.mark.parametrize(
-    "load",
-    [
-        Policy.from_mapping,
-        PolicyConfig.from_mapping,
-        lambda made: PolicyConfig(entries={"*": made}),
-        lambda made: PolicyConfig.merge(PolicyConfig.model_construct(entries={"*": made})),
-        lambda made: Policy(PolicyConfig.model_construct(entries={"*": made})),
-    ],
-)
+MAKERS: Final[list[Callable[[Meanwhile], object]]] = [
+    Policy.from_mapping,
+    PolicyConfig.from_mapping,
+    lambda made: PolicyConfig(entries={"*": untyped(made)}),
+    lambda made: PolicyConfig.merge(PolicyConfig.model_construct(entries={"*": made})),
+    lambda made: Policy(PolicyConfig.model_construct(entries={"*": made})),
+]
+
+
+@pytest.mark.parametrize("load", MAKERS)
 def test_it_rests_whatever_is_made(load: Callable[[Any], object]) -> None:
     seen: list[int] = []
     load(Meanwhile(lambda: seen.append(gc.get_threshold()[0])))
@@ -182,7 +182,7 @@ def test_the_last_thread_to_end_ends_the_rest(first_to_end: int) -> None:
         load_while(wait)
 
     with ThreadPoolExecutor(2) as threads:
-        loading = []
+        loading: list[Future[None]] = []
         for number in (0, 1):
             loading.append(threads.submit(load, number))
             assert begun[number].wait(60)

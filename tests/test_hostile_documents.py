@@ -99,6 +99,36 @@ def test_a_long_syntax_error_keeps_its_place() -> None:
     assert "(at line 1, column " in message
 
 
+TWICE = {
+    """["a.com"]\n["a.com"]""": 'cannot declare `"a.com"` twice (at line 2, column 9)',
+    """[listener.mx.'*.a.com']\n[listener."mx"."*.a.com"]""": (
+        'cannot declare `listener."mx"."*.a.com"` twice (at line 2, column 25)'
+    ),
+    """["a.com".ttl]\nx = {}\n["a.com".ttl.x]""": (
+        'cannot declare `"a.com".ttl.x` twice (at line 3, column 15)'
+    ),
+    """ttl = {}\n[[ttl]]""": 'cannot mutate immutable namespace `"ttl"` (at line 2, column 6)',
+    '["a\'b\\"\\\\, \\u0007\u00fc\\U000e0001\u4f8b"]\n' * 2: (
+        'cannot declare `"a\'b\\"\\\\, \\u0007\u00fc\\U000e0001\u4f8b"` twice (at line 2, '
+    ),
+    "[\"('a',)\"]\n" * 2: "cannot declare `\"('a',)\"` twice (at line 2, column 10)",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), TWICE.items(), ids=range(len(TWICE)))
+def test_a_table_that_is_written_twice_is_named_as_toml_names_it(text: str, message: str) -> None:
+    ((path, told),) = problems(lambda: Policy.from_toml(text))
+    assert path == ""
+    assert message in told
+
+
+def test_a_repeated_key_is_found_however_deep_it_is() -> None:
+    depth = 150
+    text = '{"a.com": {"ttl": ' + '[{"x": ' * depth + '{"y": 1, "y": 2}' + "}]" * depth + "}}"
+    ((path, _),) = problems(lambda: Policy.from_json(text))
+    assert path == '"a.com".ttl' + "[0].x" * depth + ".y"
+
+
 def test_repeated_keys_hide_no_other_problem() -> None:
     text = '{"a": {"relay_to": 1, "relay_to": 2, "relay_to": true}, "b": {"relay_to": 1}}'
     (path, message), (other, _) = problems(lambda: Policy.from_json(text))
