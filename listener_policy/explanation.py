@@ -126,12 +126,13 @@ class GoverningRule(StrEnum):
 
 
 _GOVERNING_TEXTS: Final = {
-    GoverningRule.EXACT_NAME: "exact name (2.3)",
-    GoverningRule.LONGEST_SUFFIX: "longest suffix (2.3)",
-    GoverningRule.CLOSEST_ENCLOSER: "at the closest encloser (2.4)",
-    GoverningRule.EVERY_DOMAIN: "no other pattern applies (2.3)",
-    GoverningRule.LAST_RESORT: "last resort (2.5)",
+    GoverningRule.EXACT_NAME: ("2.3", "exact name"),
+    GoverningRule.LONGEST_SUFFIX: ("2.3", "longest suffix"),
+    GoverningRule.CLOSEST_ENCLOSER: ("2.4", "at the closest encloser"),
+    GoverningRule.EVERY_DOMAIN: ("2.3", "no other pattern applies"),
+    GoverningRule.LAST_RESORT: ("2.5", "last resort"),
 }
+"""The number of the rule, and its words."""
 
 
 class PassedOverRule(StrEnum):
@@ -151,6 +152,17 @@ class PassedOverRule(StrEnum):
     """There is a closer encloser, without a wildcard directly under it (rule 2.4)."""
 
 
+_PASSED_OVER_TEXTS: Final = {
+    PassedOverRule.LISTENER_FIRST: ("2.5", "listener's table first"),
+    PassedOverRule.EXACT_NAME: ("2.3", "exact name first"),
+    PassedOverRule.LONGER_SUFFIX: ("2.3", "longer suffix first"),
+    PassedOverRule.ANY_PATTERN: ("2.3", "`*` comes last"),
+    PassedOverRule.EXISTING_NAME: ("2.4", "the name has entries below it, and none of its own"),
+    PassedOverRule.CLOSEST_ENCLOSER: ("2.4", "{} is the closest encloser, and there is no {}"),
+}
+"""The number of the rule, and its words."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class GoverningEntry:
@@ -159,15 +171,26 @@ class GoverningEntry:
     entry: EntryRef
     options: ListenerDomain
     """What is written in it."""
-    rule: GoverningRule
+    because: GoverningRule
+
+    @property
+    def rule(self) -> str:
+        """The number of the rule."""
+        return _GOVERNING_TEXTS[self.because][0]
 
     def to_dict(self) -> dict[str, object]:
         """The part as JSON has it; `written` are the names of the options that are written."""
         return {
             **entry_dict(self.entry),
             "written": _written(self.options),
-            "rule": self.rule.value,
+            "because": self.because.value,
+            "rule": self.rule,
         }
+
+    def words(self) -> str:
+        """Which entry, and why, in words."""
+        why = _GOVERNING_TEXTS[self.because][1]
+        return f"governed by {_entry_text(self.entry)}: {why} ({self.rule})"
 
 
 @final
@@ -178,38 +201,31 @@ class PassedOver:
     entry: EntryRef
     options: ListenerDomain
     """What is written in it."""
-    rule: PassedOverRule
+    because: PassedOverRule
     encloser: str | None = None
     """The closest encloser in the entry's table, where that is the reason: the name itself, or an
     ancestor."""
+
+    @property
+    def rule(self) -> str:
+        """The number of the rule."""
+        return _PASSED_OVER_TEXTS[self.because][0]
 
     def to_dict(self) -> dict[str, object]:
         """The part as JSON has it; `written` are the names of the options that are written."""
         return {
             **entry_dict(self.entry),
             "written": _written(self.options),
-            "rule": self.rule.value,
+            "because": self.because.value,
+            "rule": self.rule,
             "encloser": self.encloser,
         }
 
     def tree(self) -> Tree:
         """The part as a branch of an explanation's text."""
-        return Tree(f"passed over {_entry_text(self.entry)}: {self._why()}")
-
-    def _why(self) -> str:
-        if self.rule is not PassedOverRule.CLOSEST_ENCLOSER:
-            return _PASSED_OVER_TEXTS[self.rule]
         encloser, below = name(f"{self.encloser}"), name(f"*.{self.encloser}")
-        return f"{encloser} is the closest encloser, and there is no {below} (2.4)"
-
-
-_PASSED_OVER_TEXTS: Final = {
-    PassedOverRule.LISTENER_FIRST: "listener's table first (2.5)",
-    PassedOverRule.EXACT_NAME: "exact name first (2.3)",
-    PassedOverRule.LONGER_SUFFIX: "longer suffix first (2.3)",
-    PassedOverRule.ANY_PATTERN: "`*` comes last (2.3)",
-    PassedOverRule.EXISTING_NAME: "the name has entries below it, and none of its own (2.4)",
-}
+        why = _PASSED_OVER_TEXTS[self.because][1].format(encloser, below)
+        return Tree(f"passed over {_entry_text(self.entry)}: {why} ({self.rule})")
 
 
 def _written(options: ListenerDomain) -> list[str]:
@@ -316,8 +332,7 @@ def _entry_tree(explained: Explanation) -> Tree:
         more = len(explained.passed_over) - _FEW_ENTRIES
         passed_over.append(Tree(f"and {more} more that were passed over"))
     if explained.governing is not None:
-        why = _GOVERNING_TEXTS[explained.governing.rule]
-        text = f"governed by {_entry_text(explained.governing.entry)}: {why}"
+        text = explained.governing.words()
     elif explained.domain.canonical is None:
         text = "no entry governs what is not valid, not even `*` (1.2)"
     elif explained.passed_over:

@@ -41,6 +41,7 @@ from listener_policy.config import PolicyConfig
 from listener_policy.connection import Connection
 from listener_policy.decision import Decision, Dialect, Disposition, LogReport, RcptDecision, Report
 from listener_policy.domains import EVERY_DOMAIN, WILDCARD, canonical_domain
+from listener_policy.explanation import Explanation, RcptExplanation
 from listener_policy.listeners import EVERY_LISTENER, Listener
 from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
@@ -529,6 +530,13 @@ st.register_type_strategy(Request, policies().flatmap(requests))
 st.register_type_strategy(RcptRequest, policies().flatmap(rcpt_requests))
 st.register_type_strategy(Decision, _decisions)
 st.register_type_strategy(RcptDecision, _rcpt_decisions)
+st.register_type_strategy(
+    Explanation, _of_a_policy(requests, lambda policy, question: policy.explain(*question))
+)
+st.register_type_strategy(
+    RcptExplanation,
+    _of_a_policy(rcpt_requests, lambda policy, question: policy.explain_rcpt(*question)),
+)
 st.register_type_strategy(
     Disposition,
     st.builds(RcptDecision.after_data, _rcpt_decisions, st.none() | st.sampled_from(Report)),

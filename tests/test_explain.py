@@ -226,8 +226,8 @@ def test_2_5_every_way_in_which_two_tables_can_matter_to_a_name(dialect: Dialect
         policy = Policy.from_mapping(listed, dialect=dialect)
         explanation = policy.explain("mx", "192.0.2.1", NAME)
         check_entries(policy, explanation)
-        passed_over |= {one.rule for one in explanation.passed_over}
-        governing |= {explanation.governing.rule} if explanation.governing else set()
+        passed_over |= {one.because for one in explanation.passed_over}
+        governing |= {explanation.governing.because} if explanation.governing else set()
     if dialect is Dialect.KUMOMTA:
         assert passed_over == {*PassedOverRule}
         assert governing == {*GoverningRule} - {GoverningRule.LONGEST_SUFFIX}
@@ -254,7 +254,7 @@ def check_entries(policy: Policy, explanation: Explanation) -> None:
         assert entry.options == policy.config.entries[entry.entry.listener][entry.entry.pattern]
         assert is_true(policy, explanation, entry)
     if governing is not None:
-        assert governs_by_its_rule(policy, explanation, domain, governing.entry, governing.rule)
+        assert governs_by_its_rule(policy, explanation, domain, governing.entry, governing.because)
 
 
 def is_node(entries: dict[str, Any], name: str) -> bool:
@@ -276,7 +276,7 @@ def is_true(policy: Policy, explanation: Explanation, passed_over: PassedOver) -
     entries = dict(policy.config.entries[entry.listener])
     same_table = governing is not None and governing.listener == entry.listener
     pattern = governing.pattern if governing is not None else ""
-    match passed_over.rule:
+    match passed_over.because:
         case PassedOverRule.LISTENER_FIRST:
             own = governing is not None and governing.listener == explanation.listener
             return own and entry.listener == "*"

@@ -32,12 +32,12 @@ def explained(domain: str, document: Fields, dialect: Dialect = Dialect.DOCUMENT
 
 def passed_over(explanation: Explanation) -> list[tuple[str, str, PassedOverRule]]:
     found = explanation.passed_over
-    return [(one.entry.listener, one.entry.pattern, one.rule) for one in found]
+    return [(one.entry.listener, one.entry.pattern, one.because) for one in found]
 
 
 def governed(explanation: Explanation) -> tuple[EntryRef, GoverningRule] | None:
     governing = explanation.governing
-    return None if governing is None else (governing.entry, governing.rule)
+    return None if governing is None else (governing.entry, governing.because)
 
 
 # the question
@@ -350,7 +350,8 @@ def test_2_6_what_is_not_written_is_told_from_what_is_off(written: Fields, evide
         "listener": "*",
         "pattern": "a.com",
         "written": list(written),
-        "rule": "exact_name",
+        "because": "exact_name",
+        "rule": "2.3",
     }
 
 

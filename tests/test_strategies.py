@@ -18,10 +18,12 @@ from listener_policy import (
     Disposition,
     EntryRef,
     EsmtpListener,
+    Explanation,
     ListenerDomain,
     Policy,
     PolicyConfig,
     RcptDecision,
+    RcptExplanation,
     RcptRequest,
     Request,
     canonical_domain,
@@ -96,8 +98,8 @@ def test_requests_find_every_kind_of_name(name: str) -> None:
 
 
 PUBLIC: list[type[object]] = [
-    *(CidrSet, Connection, Decision, Disposition, EntryRef, EsmtpListener, ListenerDomain),
-    *(Policy, PolicyConfig, RcptDecision, RcptRequest, Request),
+    *(CidrSet, Connection, Decision, Disposition, EntryRef, EsmtpListener, Explanation),
+    *(ListenerDomain, Policy, PolicyConfig, RcptDecision, RcptExplanation, RcptRequest, Request),
 ]
 
 

@@ -235,10 +235,12 @@ def test_explaining() -> None:
     assert_type(explanation.peer, IPv4Address | IPv6Address)
     assert_type(explanation.to_dict(), dict[str, object])
     assert explanation.governing is not None
-    assert_type(explanation.governing.rule, GoverningRule)
+    assert_type(explanation.governing.because, GoverningRule)
+    assert_type(explanation.governing.rule, str)
     assert_type(explanation.governing.options, ListenerDomain)
     for entry in explanation.passed_over:
-        assert_type((entry.rule, entry.encloser), tuple[PassedOverRule, str | None])
+        assert_type((entry.because, entry.encloser), tuple[PassedOverRule, str | None])
+        assert_type((entry.entry, entry.rule), tuple[EntryRef, str])
     for check in explanation.checks:
         assert_type((check.reason, check.holds, check.evidence), tuple[Reason, bool, str])
         if isinstance(check, RelayHostsCheck):
