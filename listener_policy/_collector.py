@@ -25,7 +25,8 @@ class _Pause:
     What is set for it is its first threshold, so that `gc.enable` and `gc.disable`, which others
     may call meanwhile, do what they always do, and stay done. Thresholds that others set meanwhile
     end the pause, and stay too. Otherwise the last context to be left, be it in another thread,
-    restores the thresholds that the first has found.
+    restores the thresholds that the first has found. (A process that is forked while another
+    thread loads begins with the pause, and nobody ends it there.)
     """
 
     __slots__ = ("_entered", "_found", "_lock")

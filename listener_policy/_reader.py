@@ -160,7 +160,8 @@ class DocumentReader:
             else:
                 pattern = self._key(key, prefix, canonical_pattern, spelled, found)
             options: ListenerDomain | None = None
-            spelling, kind = b"", type(value)
+            spelling = b""
+            kind = type(value)
             if kind is dict:
                 try:
                     # a parser has made plain values, each in one place: there is nothing to check

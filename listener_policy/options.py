@@ -167,7 +167,8 @@ class EsmtpListener(BaseModel, frozen=True, extra="forbid", use_attribute_docstr
     def from_toml(cls, text: Text) -> tuple[EsmtpListener, ...]:
         """The listeners of a document with `[[esmtp_listener]]` tables.
 
-        Raises `ConfigError` with all problems, a listener that is listed twice among them.
+        Raises `ConfigError` with all problems, a listener that is listed twice among them. The
+        garbage collector rests meanwhile, as in `Policy.from_toml`.
         """
         problems = ProblemList()
         with COLLECTOR_PAUSED:
