@@ -19,12 +19,25 @@ does: for them exact name and default are all there is, in both dialects.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Final, Generic, TypeVar
 
 from listener_policy.domains import EVERY_DOMAIN, WILDCARD
 
 T = TypeVar("T")
+
+
+class _Elsewhere(Enum):
+    """What a dictionary gives for what is not in it, where `None` means something."""
+
+    ELSEWHERE = 0
+
+
+_ELSEWHERE: Final = _Elsewhere.ELSEWHERE
+_LONGER_THAN_ANY: Final = 255
+_FEW_LABELS: Final = 24
+"""Octets: so short a name has few labels, and to count them would take longer than to look."""
 
 
 class DomainMap(Generic[T]):
@@ -36,7 +49,7 @@ class DomainMap(Generic[T]):
         2.5 has it for the listener `*` under `KUMOMTA`.
     """
 
-    __slots__ = ("_default", "_longest", "_names", "_suffixes")
+    __slots__ = ("default", "most_labels", "names", "shortest", "suffixes")
 
     def __init__(
         self,
@@ -58,37 +71,54 @@ class DomainMap(Generic[T]):
             for node in set(_nodes(names)) | set(_nodes(suffixes)):
                 names.setdefault(node, unmatched)
                 suffixes.setdefault(node, unmatched)
-        self._default = default
-        self._names = names
-        self._suffixes = suffixes
-        # in labels
-        self._longest = max((suffix.count(".") + 1 for suffix in suffixes), default=0)
+        self.default = default
+        self.names: Mapping[str, T | _Elsewhere | None] = names
+        self.suffixes: Mapping[str, T | _Elsewhere | None] = suffixes
+        # of the suffixes: all others need not be looked for
+        self.most_labels = max((suffix.count(".") + 1 for suffix in suffixes), default=0)
+        self.shortest = min(map(len, suffixes), default=_LONGER_THAN_ANY)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a text is the exact name of a pattern or of a node, and so canonical."""
+        return name in self.names
 
     def governing(self, name: str) -> T | None:
-        """What governs a canonical domain, or `None`.
-
-        Costs one dictionary lookup for each label of the name, but not for more labels than the
-        longest suffix has, however many patterns there are.
-        """
-        if name in self._names:
-            return self._names[name]
-        if name.count(".") > self._longest:
-            # start at a parent that can be found: a name may have 127 labels, patterns have few
-            name = ".".join(["", *name.rsplit(".", self._longest)[1:]])
-        while name:
-            name = name.partition(".")[2]
-            if name in self._suffixes:
-                return self._suffixes[name]
-        return self._default
+        """What governs a canonical domain, or `None`."""
+        return governing(name, (self,))
 
     def closest_encloser(self, name: str) -> str:
         """The longest of a name and its ancestors that is a node; the root is `""` (rule 2.4).
 
         The name is canonical and no literal, and rule 2.4 must hold.
         """
-        while name and name not in self._names:
+        while name and name not in self.names:
             name = name.partition(".")[2]
         return name
+
+
+def governing(name: str, tables: Iterable[DomainMap[T]]) -> T | None:
+    """What governs a canonical domain in the first of some indexes in which anything does.
+
+    Costs one dictionary lookup for each label of the name, but not for more labels than the
+    longest suffix has, nor for suffixes that are shorter than all there are, however many patterns
+    there are.
+    """
+    for table in tables:
+        found = table.names.get(name, _ELSEWHERE)
+        if found is _ELSEWHERE:
+            parent = name
+            if len(name) > _FEW_LABELS and name.count(".") > table.most_labels:
+                # start where there is something: a name may have 127 labels, patterns have few
+                parent = ".".join(["", *name.rsplit(".", table.most_labels)[1:]])
+            while len(parent := parent.partition(".")[2]) >= table.shortest:
+                found = table.suffixes.get(parent, _ELSEWHERE)
+                if found is not _ELSEWHERE:
+                    break
+            else:
+                found = table.default
+        if found is not None:
+            return found
+    return None
 
 
 def _nodes(names: Mapping[str, object]) -> Iterator[str]:

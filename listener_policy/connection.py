@@ -8,15 +8,20 @@ may relay anything; the peer, with what it authenticated as; and the domains of 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Protocol, cast, final
+from typing import Final, Protocol, cast, final
 
-from listener_policy import _intervals
-from listener_policy._intervals import Bounds
-from listener_policy.addresses import IPAddress, Peer, ip_address, peer_address
-from listener_policy.decision import Decision, Dialect, RcptDecision
-from listener_policy.domains import canonical_domain, envelope_domain
-from listener_policy.entries import NO_ENTRY, Entry, decide, decide_rcpt
+from listener_policy.addresses import IPAddress, Peer, ip_address, peer_octets
+from listener_policy.decision import (
+    Decision,
+    Dialect,
+    Entry,
+    RcptDecision,
+)
+from listener_policy.domains import envelope_domain
+from listener_policy.entries import NO_ENTRY
 from listener_policy.errors import RequestError
 from listener_policy.listeners import Listener, canonical_listener
 from listener_policy.networks import CidrSet
@@ -26,12 +31,19 @@ from listener_policy.relay_hosts import RelayHosts
 __all__ = ["AnyPolicy", "Connection", "ListenerRules", "checked_identity"]
 
 
+_decision: Final = Decision.taken
+_rcpt_decision: Final = RcptDecision.taken
+
+_LONGEST_ADDRESS: Final = 320
+"""Of addresses that are taken apart at once: what is longer might be endless (rule 1.2)."""
+
+
 class ListenerRules(Protocol):
     """What holds at one listener."""
 
     @property
-    def relay_hosts(self) -> Bounds:
-        """Who may relay anything."""
+    def relay_hosts(self) -> tuple[bytes, ...]:
+        """Who may relay anything, as `octet_bounds`."""
         ...
 
     @property
@@ -39,9 +51,18 @@ class ListenerRules(Protocol):
         """The reading that holds."""
         ...
 
-    def governing(self, domain: str, connection: Connection, /) -> Entry:
-        """The entry that governs a canonical domain."""
+    @property
+    def known(self) -> Mapping[str, Entry]:
+        """The entries of names that `governing` need not be asked about, if it is so long."""
         ...
+
+    @property
+    def governing(self) -> Callable[[str, Connection], Entry]:
+        """What finds the entry that governs a domain in any spelling, or says that none does."""
+        ...
+
+
+_new: Final = object.__new__
 
 
 @final
@@ -52,17 +73,28 @@ class Connection:
     another one. `.listener`, `.peer` and `.auth` are what was given.
     """
 
-    __slots__ = ("_address", "_auth", "_listener", "_peer", "_relay_hosts", "_rules")
+    __slots__ = ("_auth", "_listener", "_octets", "_peer", "_relay_hosts", "_rules")
 
-    def __init__(
-        self, rules: ListenerRules, listener: Listener, peer: Peer, auth: str | None
-    ) -> None:
-        self._rules = rules
-        self._listener = listener
-        self._peer = peer
-        self._auth = checked_identity(auth)
-        self._address = peer_address(peer)
-        self._relay_hosts = _intervals.contains(rules.relay_hosts, self._address)
+    _auth: str | None
+    _listener: Listener
+    _octets: bytes
+    _peer: Peer
+    _relay_hosts: int
+    _rules: ListenerRules
+
+    @staticmethod
+    def made(rules: ListenerRules, listener: Listener, peer: Peer, auth: str | None) -> Connection:
+        """The connection, as a policy makes it when it has found the rules."""
+        made = _new(Connection)
+        if auth is not None and type(auth) is not str:
+            auth = checked_identity(auth)
+        made._rules = rules
+        made._listener = listener
+        made._peer = peer
+        made._auth = auth
+        made._octets = octets = peer_octets(peer)
+        made._relay_hosts = bisect_right(rules.relay_hosts, octets) & 1
+        return made
 
     @property
     def listener(self) -> Listener:
@@ -77,12 +109,12 @@ class Connection:
     @property
     def peer_address(self) -> IPAddress:
         """The client's address as an `ipaddress` object, IPv4 if it was mapped (rule 1.3)."""
-        return ip_address(self._address)
+        return ip_address(int.from_bytes(self._octets, "big"))
 
     @property
     def in_relay_hosts(self) -> bool:
         """Whether the peer is in the listener's `relay_hosts` (rule 4.1)."""
-        return self._relay_hosts
+        return self._relay_hosts == 1
 
     @property
     def auth(self) -> str | None:
@@ -97,23 +129,34 @@ class Connection:
 
     def decide(self, domain: str) -> Decision:
         """Decide about one domain (rule 4.2); see `Policy.decide`."""
-        entry = self._governing(canonical_domain(domain))
-        return decide(entry, self._relay_hosts, self._address, self._auth)
+        entry = self._rules.governing(domain, self)
+        return _decision(entry, self._relay_hosts, self._octets, self._auth)
 
     def decide_rcpt(self, sender: str, recipient: str) -> RcptDecision:
         """Decide about one recipient (rule 4.3); see `Policy.decide_rcpt`."""
-        return decide_rcpt(
-            self._governing(envelope_domain(sender)),
-            self._governing(envelope_domain(recipient)),
+        return _rcpt_decision(
+            self._governing(sender),
+            self._governing(recipient),
             self._relay_hosts,
-            self._address,
+            self._octets,
             self._auth,
         )
 
-    def _governing(self, domain: str | None) -> Entry:
-        """The entry that governs a canonical domain; none governs one that is not valid (1.2)."""
-        rules = self._rules
-        return NO_ENTRY[rules.dialect] if domain is None else rules.governing(domain, self)
+    def _governing(self, address: str) -> Entry:
+        """The entry that governs the domain of an envelope address (rule 1.7)."""
+        if type(address) is str and len(address) <= _LONGEST_ADDRESS:
+            _, at, domain = address.rpartition("@")
+            if at:
+                rules = self._rules
+                entry = rules.known.get(domain)
+                if entry is not None:
+                    return entry
+                if domain and domain[-1] != ">":
+                    return rules.governing(domain, self)
+        canonical = envelope_domain(address)
+        if canonical is None:
+            return NO_ENTRY[self._rules.dialect]
+        return self._rules.governing(canonical, self)
 
     def __repr__(self) -> str:
         return f"Connection(listener={self._listener!r}, peer={self._peer!r}, auth={self._auth!r})"

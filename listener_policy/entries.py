@@ -1,63 +1,25 @@
-"""Entries, compiled: all that they can grant, and how one is asked (rules 4.2 and 4.3).
-
-An entry tells eight kinds of senders apart (in `relay_hosts` or not, in its `relay_from` or not,
-in its `relay_from_authz` or not), and the rest of it is fixed. So what is decided is looked up:
-its eight outcomes and its eight verdicts are there before anybody asks.
-"""
+"""Entries, compiled: what each kind of sender gets from one is there before anybody asks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
-from listener_policy._intervals import EMPTY, Bounds, contains
+from listener_policy._intervals import EMPTY
+from listener_policy.addresses import octet_bounds
 from listener_policy.decision import (
     OUTCOMES,
     VERDICTS,
-    Decision,
     Dialect,
-    EntryRef,
+    Entry,
+    Grants,
     LogReport,
-    Outcome,
-    RcptDecision,
-    Verdict,
-    sender_index,
 )
 from listener_policy.errors import PolicyError
 from listener_policy.networks import CidrSet
 from listener_policy.options import ListenerDomain, LogOption
 
-__all__ = [
-    "NO_ENTRY",
-    "NO_OPTIONS",
-    "Entry",
-    "Grants",
-    "compiled",
-    "compiler",
-    "decide",
-    "decide_rcpt",
-    "log_option",
-]
-
-
-class Grants(NamedTuple):
-    """What an entry says, as the dialect reads it.
-
-    `outcomes` and `verdicts` are by `sender_index`: the first of the domain itself, the second of
-    a recipient in the domain, the index then being that of the sender's entry.
-    """
-
-    relay_from: Bounds
-    relay_from_authz: frozenset[str]
-    outcomes: tuple[Outcome, ...]
-    verdicts: tuple[Verdict, ...]
-
-
-class Entry(NamedTuple):
-    """What governs a domain. `ref` is `None` where there is no entry, or none with a place."""
-
-    ref: EntryRef | None
-    grants: Grants
+__all__ = ["NO_ENTRY", "NO_OPTIONS", "compiled", "compiler", "log_option"]
 
 
 _TRUE_MEANS: Final = {
@@ -72,7 +34,7 @@ NO_OPTIONS: Final = (False, LogReport.IGNORE, LogReport.IGNORE)
 NO_ENTRY: Final = {
     dialect: Entry(
         None,
-        Grants(EMPTY, frozenset(), OUTCOMES[NO_OPTIONS], VERDICTS[dialect, NO_OPTIONS]),
+        Grants(EMPTY, (), frozenset(), OUTCOMES[NO_OPTIONS], VERDICTS[dialect, NO_OPTIONS]),
     )
     for dialect in Dialect
 }
@@ -93,6 +55,7 @@ def compiled(options: ListenerDomain, dialect: Dialect) -> Grants:
     )
     return Grants(
         options.relay_from.bounds,
+        octet_bounds(options.relay_from.bounds),
         options.relay_from_authz,
         OUTCOMES[fixed],
         VERDICTS[dialect, fixed],
@@ -132,29 +95,3 @@ def compiler(dialect: Dialect) -> Callable[[ListenerDomain], Grants]:
         return grants
 
     return compile_once
-
-
-def decide(entry: Entry, relay_hosts: bool, address: int, auth: str | None) -> Decision:
-    """Decide about one domain (rule 4.2)."""
-    return Decision(entry.ref, entry.grants.outcomes[_index(entry, relay_hosts, address, auth)])
-
-
-def decide_rcpt(
-    sender: Entry, recipient: Entry, relay_hosts: bool, address: int, auth: str | None
-) -> RcptDecision:
-    """Decide about one recipient (rule 4.3)."""
-    index = _index(sender, relay_hosts, address, auth)
-    return RcptDecision(
-        Decision(sender.ref, sender.grants.outcomes[index]),
-        decide(recipient, relay_hosts, address, auth),
-        recipient.grants.verdicts[index],
-    )
-
-
-def _index(entry: Entry, relay_hosts: bool, address: int, auth: str | None) -> int:
-    grants = entry.grants
-    return sender_index(
-        relay_hosts,
-        contains(grants.relay_from, address),
-        auth in grants.relay_from_authz,  # None is in no set of strings
-    )

@@ -7,17 +7,18 @@ entries themselves and put them through `evaluate` and `combine`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from types import CoroutineType
 from typing import TypeAlias, final
 
 from listener_policy._display import described
-from listener_policy._intervals import Bounds, contains
 from listener_policy._problems import ProblemList
-from listener_policy.addresses import Peer, peer_address
+from listener_policy.addresses import Peer, octet_bounds, peer_octets
 from listener_policy.connection import AnyPolicy, Connection, checked_identity
-from listener_policy.decision import Decision, Dialect, check_dialect
-from listener_policy.entries import NO_ENTRY, Entry, compiled, decide
+from listener_policy.decision import Decision, Dialect, Entry, check_dialect
+from listener_policy.domains import canonical_domain
+from listener_policy.entries import NO_ENTRY, compiled
 from listener_policy.errors import PolicyError
 from listener_policy.listeners import Listener, canonical_listener
 from listener_policy.options import EsmtpListener, ListenerDomain
@@ -71,34 +72,38 @@ class HookPolicy(AnyPolicy):
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection; see `Policy.connection`."""
         name = canonical_listener(listener)
-        relay_hosts = self._relay_hosts.of(self._relay_hosts.source(name)).bounds
+        relay_hosts = octet_bounds(self._relay_hosts.of(self._relay_hosts.source(name)).bounds)
         rules = _HookRules(self._dialect, relay_hosts, name, self._get_listener_domain)
-        return Connection(rules, listener, peer, auth)
+        return Connection.made(rules, listener, peer, auth)
 
 
 @final
 class _HookRules:
     """What holds at one listener, as the hook knows it."""
 
-    __slots__ = ("_get_listener_domain", "_listener", "dialect", "relay_hosts")
+    __slots__ = ("_get_listener_domain", "_listener", "dialect", "known", "relay_hosts")
 
     def __init__(
         self,
         dialect: Dialect,
-        relay_hosts: Bounds,
+        relay_hosts: tuple[bytes, ...],
         listener: str,
         get_listener_domain: GetListenerDomain,
     ) -> None:
         self.dialect = dialect
+        self.known: dict[str, Entry] = {}
         self.relay_hosts = relay_hosts
         self._listener = listener
         self._get_listener_domain = get_listener_domain
 
     def governing(self, domain: str, connection: Connection, /) -> Entry:
         """What the hook answers, compiled."""
+        name = canonical_domain(domain)
+        if name is None:  # rule 1.2
+            return NO_ENTRY[self.dialect]
         if connection.in_relay_hosts and self.dialect is Dialect.DOCUMENTED:  # S4
             return NO_ENTRY[self.dialect]
-        options = self._get_listener_domain(domain, self._listener, connection)
+        options = self._get_listener_domain(name, self._listener, connection)
         return _entry("get_listener_domain", options, self.dialect)
 
 
@@ -123,10 +128,12 @@ def evaluate(
     check_dialect(dialect, problems)
     hosts = read_relay_hosts(relay_hosts, problems)
     problems.raise_if_any()
-    address = peer_address(peer)
+    octets = peer_octets(peer)
     identity = checked_identity(auth)
     entry = _entry("options", options, dialect)
-    return decide(entry, contains(hosts.bounds, address), address, identity)
+    return Decision.taken(
+        entry, bisect_right(octet_bounds(hosts.bounds), octets) & 1, octets, identity
+    )
 
 
 def _entry(what: str, options: object, dialect: Dialect) -> Entry:

@@ -160,6 +160,8 @@ class CidrSet:
         return _intervals.difference(self._bounds, other._bounds) == EMPTY
 
     def __lt__(self, other: CidrSet) -> bool:
+        if not isinstance(cast("object", other), CidrSet):
+            return NotImplemented
         return self <= other and self != other
 
     def __eq__(self, other: object) -> bool:

@@ -6,29 +6,39 @@
 Compiling turns the tables of a configuration into one index for each listener. From then on a
 policy does not look at its configuration to decide: it finds the listener's rules in a dictionary,
 the peer in sorted boundaries and the domain in the listener's index and then in that of listener
-`*`. Nothing is changed while it decides, so that any number of threads may ask at once.
+`*`. Any number of threads may ask at once: nothing changes but what is remembered about names
+(`listener_policy._memory`).
 """
 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, cast, final
 
 from listener_policy._collector import COLLECTOR_PAUSED
 from listener_policy._display import described
 from listener_policy._documents import Text
-from listener_policy._domain_map import DomainMap
+from listener_policy._domain_map import DomainMap, governing
 from listener_policy._frozen import FrozenMapping
 from listener_policy._intervals import Bounds
+from listener_policy._memory import LONGEST_KEY, ROOM_FOR_DOMAINS, ROOM_FOR_LISTENERS, Memory
 from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
-from listener_policy.addresses import Peer
+from listener_policy.addresses import Peer, octet_bounds, peer_octets
 from listener_policy.config import PolicyConfig, checked, config_of
-from listener_policy.connection import AnyPolicy, Connection
-from listener_policy.decision import Dialect, EntryRef, check_dialect
-from listener_policy.domains import canonical_domain
-from listener_policy.entries import NO_ENTRY, Entry, Grants, compiler
+from listener_policy.connection import AnyPolicy, Connection, checked_identity
+from listener_policy.decision import (
+    Decision,
+    Dialect,
+    Entry,
+    EntryRef,
+    Grants,
+    check_dialect,
+)
+from listener_policy.domains import canonical_domain, is_ordinary
+from listener_policy.entries import NO_ENTRY, compiler
 from listener_policy.explain import Site, Table, explain, explain_rcpt
 from listener_policy.explanation import Explanation, RcptExplanation
 from listener_policy.listeners import EVERY_LISTENER, Listener, canonical_listener
@@ -73,6 +83,8 @@ class Policy(AnyPolicy):
         "_config",
         "_fingerprint",
         "_listed",
+        "_sockets",
+        "_spellings",
         "_tables",
         "_unlisted",
     )
@@ -80,6 +92,8 @@ class Policy(AnyPolicy):
     _config: PolicyConfig
     _fingerprint: str | None
     _listed: dict[str, _Rules]
+    _sockets: Memory[tuple[str, int], _Rules]
+    _spellings: Memory[str, _Rules]
     _tables: Mapping[str, DomainMap[Entry]]
     _unlisted: dict[str | None, _Rules]
 
@@ -187,16 +201,27 @@ class Policy(AnyPolicy):
         policy._tables = FrozenMapping(indexes)
         shared = indexes.pop(EVERY_LISTENER, NO_ENTRIES)
 
-        def rules(own: DomainMap[Entry], source: str | None) -> _Rules:
-            return _Rules(dialect, relay_hosts.of(source).bounds, own, shared)
-
+        room = ROOM_FOR_DOMAINS // (len(indexes) + 1)
+        unlisted = _Governing(NO_ENTRIES, shared, NO_ENTRY[dialect], room)
+        listed = {
+            listener: _Governing(own, shared, NO_ENTRY[dialect], room)
+            for listener, own in indexes.items()
+        }
+        hosts = {
+            source: octet_bounds(relay_hosts.of(source).bounds)
+            for source in (None, *relay_hosts.stated)
+        }
         policy._listed = {
-            listener: rules(indexes.get(listener, NO_ENTRIES), relay_hosts.source(listener))
+            listener: _Rules(
+                dialect, hosts[relay_hosts.source(listener)], listed.get(listener, unlisted)
+            )
             for listener in {*indexes, *relay_hosts.stated}
         }
         policy._unlisted = {
-            source: rules(NO_ENTRIES, source) for source in (None, *relay_hosts.stated)
+            source: _Rules(dialect, octets, unlisted) for source, octets in hosts.items()
         }
+        policy._spellings = Memory(ROOM_FOR_LISTENERS)
+        policy._sockets = Memory(ROOM_FOR_LISTENERS)
         return policy
 
     @property
@@ -214,21 +239,38 @@ class Policy(AnyPolicy):
         """Who may relay anything, by listener (rule 4.1), for the engine."""
         return self._relay_hosts
 
+    def decide(
+        self, listener: Listener, peer: Peer, domain: str, auth: str | None = None
+    ) -> Decision:
+        """What a listener grants a peer with regard to one domain (rule 4.2).
+
+        Arguments and what is raised are those of `AnyPolicy.decide`. This is what `connection` and
+        its `decide` do, one after the other, without a `Connection` in between.
+        """
+        rules = self._spellings.get(listener) if type(listener) is str else None
+        if rules is None:
+            rules = self._at(listener)
+        if auth is not None and type(auth) is not str:
+            auth = checked_identity(auth)
+        octets = peer_octets(peer)
+        relay_hosts = bisect_right(rules.relay_hosts, octets) & 1
+        return _decision(rules.governing(domain), relay_hosts, octets, auth)
+
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection, its own part answered once; arguments as in `decide`."""
-        return Connection(self._at(listener), listener, peer, auth)
+        rules = self._spellings.get(listener) if type(listener) is str else None
+        if rules is None:
+            rules = self._at(listener)
+        return _connection(rules, listener, peer, auth)
 
     def resolve(self, listener: Listener, domain: str) -> Match | None:
         """The entry that governs a domain at a listener, or `None` (rules 2.3 to 2.6).
 
         Arguments and what is raised are those of `decide`.
         """
-        rules = self._at(listener)
-        name = canonical_domain(domain)
-        entry = None if name is None else rules.entry(name)
-        if entry is None or entry.ref is None:
+        ref = self._at(listener).governing(domain).ref
+        if ref is None:
             return None
-        ref = entry.ref
         return Match(ref, self._config.entries[ref.listener][ref.pattern])
 
     def explain(
@@ -255,20 +297,42 @@ class Policy(AnyPolicy):
     def _site(self, listener: Listener) -> Site:
         """What an explanation looks at."""
         name = canonical_listener(listener)
-        rules = self._at(listener)
         tables = self._config.entries
         return Site(
             name,
             self._dialect,
             self._relay_hosts,
-            Table(name, tables.get(name, {}), rules.own.closest_encloser),
-            Table(EVERY_LISTENER, tables.get(EVERY_LISTENER, {}), rules.shared.closest_encloser),
+            *(
+                Table(key, tables.get(key, {}), self._tables.get(key, NO_ENTRIES).closest_encloser)
+                for key in (name, EVERY_LISTENER)
+            ),
         )
 
     def _at(self, listener: Listener) -> _Rules:
-        """What holds at a listener."""
-        if type(listener) is str and listener in self._listed:
-            return self._listed[listener]  # a key is canonical: it needs no parsing
+        """What holds at a listener.
+
+        Servers ask about the same few again and again, as texts or as their sockets have them.
+        """
+        if type(listener) is str:
+            rules = self._found(listener)
+            if len(listener) <= LONGEST_KEY:
+                self._spellings.remember(listener, rules)
+            return rules
+        if type(listener) is tuple and len(listener) in (2, 4):
+            host, port = listener[:2]
+            # by type: `25.0` and `True` are no ports, and yet equal to what is
+            if type(host) is str and type(port) is int:
+                known = self._sockets.get((host, port))
+                if known is not None:
+                    return known
+                rules = self._found(listener)
+                if len(host) <= LONGEST_KEY:
+                    self._sockets.remember((host, port), rules)
+                return rules
+        return self._found(listener)
+
+    def _found(self, listener: Listener) -> _Rules:
+        """What holds at a listener in any spelling. Raises `RequestError`."""
         name = canonical_listener(listener)
         if name in self._listed:
             return self._listed[name]
@@ -331,32 +395,65 @@ def _rebuilt(
 
 
 @final
-class _Rules:
-    """What holds at one listener: its `relay_hosts`, its own index and that of listener `*`."""
+class _Governing:
+    """Which entry governs a domain: by a listener's own index, then by that of listener `*`."""
 
-    __slots__ = ("dialect", "own", "relay_hosts", "shared")
+    __slots__ = ("_indexes", "_nothing", "_own_names", "_room", "_shared_names", "known")
 
     def __init__(
-        self,
-        dialect: Dialect,
-        relay_hosts: Bounds,
-        own: DomainMap[Entry],
-        shared: DomainMap[Entry],
+        self, own: DomainMap[Entry], shared: DomainMap[Entry], nothing: Entry, room: int
     ) -> None:
+        self._own_names = own.names
+        self._shared_names = shared.names
+        self._indexes = (shared,) if own is NO_ENTRIES else (own, shared)
+        self._nothing = nothing
+        self.known = Memory[str, Entry](room)
+        self._room = room
+
+    def entry(self, domain: str, _connection: Connection | None = None, /) -> Entry:
+        """The entry that governs a domain in any spelling, or the one that grants nothing (2.5).
+
+        A name that somebody has asked about is known. Most of the others are keys, which are
+        canonical, or ordinary, which costs a regular expression; few need `canonical_domain`.
+        Nothing is looked up before its length is known: to hash a text takes as long as it is.
+        """
+        if type(domain) is not str or len(domain) > LONGEST_KEY:
+            name = canonical_domain(domain)
+            return (
+                self._nothing if name is None else governing(name, self._indexes) or self._nothing
+            )
+        known = self.known
+        entry = known.get(domain)
+        if entry is not None:
+            return entry
+        name = domain
+        if not (domain in self._own_names or domain in self._shared_names or is_ordinary(domain)):
+            name = canonical_domain(domain)
+            if name is None:  # rule 1.2
+                return self._nothing
+        entry = governing(name, self._indexes) or self._nothing
+        if name:
+            if len(known) >= self._room:
+                known.clear()
+            known[domain] = entry
+        return entry
+
+
+@final
+class _Rules:
+    """What holds at one listener: its `relay_hosts`, and who governs there."""
+
+    __slots__ = ("dialect", "governing", "known", "relay_hosts")
+
+    def __init__(self, dialect: Dialect, relay_hosts: tuple[bytes, ...], names: _Governing) -> None:
         self.dialect = dialect
         self.relay_hosts = relay_hosts
-        self.own = own
-        self.shared = shared
-
-    def entry(self, domain: str) -> Entry | None:
-        """The entry that governs a canonical domain (rule 2.5)."""
-        return self.own.governing(domain) or self.shared.governing(domain)
-
-    def governing(self, domain: str, _connection: Connection, /) -> Entry:
-        """The entry that governs, or the one that grants nothing."""
-        return self.entry(domain) or NO_ENTRY[self.dialect]
+        self.known = names.known
+        self.governing = names.entry
 
 
+_connection: Final = Connection.made
+_decision: Final = Decision.taken
 NO_ENTRIES: Final = DomainMap[Entry]({})
 """The index of a listener without entries."""
 

@@ -50,7 +50,10 @@ WORLD: Final = frozenset(
         *("threading", "time", "warnings"),
     }
 )
-"""The modules of which no function is called."""
+"""The modules of which no function is called, `PARSERS` aside."""
+
+PARSERS: Final = frozenset({"_socket.inet_pton"})
+"""The functions among them that only turn a text into bytes, in memory."""
 
 WORLDLY_BUILTINS: Final = frozenset({"breakpoint", "input", "open", "print"})
 CLOCKS: Final = frozenset({"now", "today", "utcnow"})
@@ -101,7 +104,8 @@ class Recorder:
             name = str(function.__name__)
             if name in CLOCKS and isinstance(owner, type) and issubclass(owner, date):
                 module = "time"
-        if module.partition(".")[0] in WORLD or (module == "builtins" and name in WORLDLY_BUILTINS):
+        worldly = module.partition(".")[0] in WORLD and f"{module}.{name}" not in PARSERS
+        if worldly or (module == "builtins" and name in WORLDLY_BUILTINS):
             self._seen.append(f"{module}.{name}")
 
 

@@ -48,7 +48,8 @@ def test_4_3_to_4_5_the_verdicts_made_at_import_are_those_of_the_model(dialect: 
             senders, made["VERDICTS"][dialect, (relay_to, log_oob, log_arf)], strict=True
         ):
             assert verdict.dialect == dialect
-            answer = RcptDecision(NOTHING, NOTHING, verdict)
+            half = (None, made["OUTCOMES"][False, LogReport.IGNORE, LogReport.IGNORE][0])
+            answer = RcptDecision(half, half, verdict)
             expected = rules.decide_rcpt("mx", f"10.0.0.{peer}", "x@a.com", "y@b.com", auth)
             assert said_of_rcpt(answer) == said_of_rcpt(expected)
 

@@ -202,16 +202,21 @@ def test_a_wrong_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def another_domain(_domain: str) -> str:
         return "example"
 
-    def somebody(_peer: object) -> int:
-        return 7
+    def unlike(_domain: str) -> None:
+        """No name is ordinary: `canonical_domain` is asked about all."""
+
+    def somebody(_peer: object) -> bytes:
+        return bytes(16)
 
     question = b"mx\t10.0.0.7\texample.com"
     fuzz_decide.check(question)
     with monkeypatch.context() as patched:
-        patched.setattr("listener_policy.connection.canonical_domain", another_domain)
+        patched.setattr("listener_policy.policy.is_ordinary", unlike)
+        patched.setattr("listener_policy.policy.canonical_domain", another_domain)
         with pytest.raises(AssertionError):
-            fuzz_decide.check(question)
-    monkeypatch.setattr("listener_policy.connection.peer_address", somebody)
+            fuzz_decide.check(b"mx\t10.0.0.7\tnew.a.b.example.com")
+    for place in ("connection", "policy"):
+        monkeypatch.setattr(f"listener_policy.{place}.peer_octets", somebody)
     for wrong in (question, b"mx\tnobody\texample.com"):
         with pytest.raises(AssertionError):
             fuzz_decide.check(wrong)
@@ -220,9 +225,10 @@ def test_a_wrong_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_question_that_is_refused_for_no_reason_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(_peer: object) -> int:
+    def refuse(_peer: object) -> bytes:
         raise RequestError("peer: no")
 
-    monkeypatch.setattr("listener_policy.connection.peer_address", refuse)
+    for place in ("connection", "policy"):
+        monkeypatch.setattr(f"listener_policy.{place}.peer_octets", refuse)
     with pytest.raises(RequestError):
         fuzz_decide.check(b"mx\t10.0.0.7\texample.com")

@@ -334,12 +334,13 @@ def test_the_costliest_names_cost_a_bounded_number_of_calls(text: str) -> None:
 def test_names_are_looked_up_no_deeper_than_patterns_go(dialect: Dialect) -> None:
     def cost(policy: Policy, labels: int) -> int:
         name = "x." * (labels - 1) + "y"
+        policy.decide("mx", PEER, "")  # the listener is known from now on
         return calls_made(lambda: policy.decide("mx", PEER, name))
 
     shallow = Policy.from_toml('["*"]\n["*.a.b.c"]\n', dialect=dialect)
-    assert cost(shallow, 127) == cost(shallow, 100) <= cost(shallow, 3) + 10
+    assert cost(shallow, 127) == cost(shallow, 100) <= cost(shallow, 3) + 20
     deep = Policy.from_toml(f'["*"]\n["*.{".".join("c" * 120)}"]\n', dialect=dialect)
-    assert cost(deep, 127) <= cost(shallow, 127) + 2 * 120
+    assert cost(deep, 127) <= cost(shallow, 127) + 3 * 120
 
 
 @pytest.mark.parametrize("dialect", Dialect)

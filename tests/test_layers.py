@@ -20,7 +20,7 @@ from listener_policy import Dialect, EsmtpListener, ListenerDomain, Policy, Poli
 PACKAGE: Final = Path(listener_policy.__file__).parent
 FACADE: Final = "__init__"
 LAYERS: Final = (
-    ("errors", "_collector", "_intervals", "_frozen", "_display"),
+    ("errors", "_collector", "_intervals", "_frozen", "_display", "_memory"),
     ("_problems", "_tree"),
     ("addresses", "decision", "_documents", "_tables"),
     ("domains", "listeners", "networks"),

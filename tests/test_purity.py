@@ -27,7 +27,7 @@ IMPORTED: Final = frozenset(
     """
     __future__ abc bisect codecs collections copy dataclasses datetime difflib encodings enum
     functools gc hashlib idna ipaddress itertools json marshal math operator pydantic pydantic_core
-    re shlex threading tomli types typing unicodedata
+    re shlex socket threading tomli types typing unicodedata
     """.split()  # noqa: SIM905 - forty strings in quotes are harder to read
 )
 """All that the package imports: computation, and the three libraries that it depends on."""
@@ -153,6 +153,17 @@ def test_all_that_may_be_imported_is() -> None:
         for imported_name in imported_names(statement)
     }
     assert imported == IMPORTED | {"listener_policy"}
+
+
+def test_sockets_are_imported_only_to_read_addresses() -> None:
+    names = {
+        alias.name
+        for name in set(MODULES) - DOORS
+        for statement in imports_of(MODULES[name])
+        if imported_names(statement) == ["socket"]
+        for alias in statement.names
+    }
+    assert names == {"AF_INET", "AF_INET6", "inet_pton"}
 
 
 def names_called(module: ast.AST) -> set[str]:

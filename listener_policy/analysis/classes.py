@@ -45,9 +45,9 @@ from listener_policy import _intervals
 from listener_policy._domain_map import DomainMap
 from listener_policy._intervals import EMPTY, Bounds
 from listener_policy.addresses import IPV4_START, LINE_END, ip_address
-from listener_policy.decision import Dialect, EntryRef, LogReport
+from listener_policy.decision import Dialect, Entry, EntryRef, LogReport
 from listener_policy.domains import EVERY_DOMAIN, WILDCARD, canonical_domain
-from listener_policy.entries import NO_OPTIONS, Entry
+from listener_policy.entries import NO_OPTIONS
 from listener_policy.listeners import EVERY_LISTENER
 from listener_policy.policy import NO_ENTRIES, Policy
 
