@@ -27,6 +27,7 @@ from listener_policy import (
     envelope_domain,
     evaluate,
 )
+from listener_policy.analysis import expectations_json_schema, run_expectations
 
 GUIDE: Final = """
 ["*"]
@@ -172,6 +173,37 @@ def write_documents() -> None:
 
 def write_json_schema() -> None:
     PolicyConfig.json_schema()
+    expectations_json_schema()
+
+
+EXPECTATIONS: Final = """
+[defaults]
+listener = ["mx", "[2001:db8::25]:25"]
+peer = ["10.0.0.7", "::1"]
+auth = [false, "ann"]
+sender = "ann@send.B\u00dcCHER.example"
+[[expect]]
+name = "holds or fails"
+recipient = ["bob@example.com", "", "<Postmaster>"]
+result = "accepted"
+sender_entry = { listener = "mx", pattern = "*.b\u00fccher.example" }
+arf_report = "logged and dropped"
+[[expect]]
+name = "about a domain"
+domain = ["", "example.com", "[IPv6:::1]"]
+may_send = false
+entry = false
+log_oob = "Ignore"
+"""
+
+
+def check_expectations() -> None:
+    for policy in POLICIES:
+        report = run_expectations(policy, EXPECTATIONS.encode())
+        if report.passed or not report.results:
+            raise AssertionError(report)
+        ANSWERS.append((report, str(report), repr(report), str(report.to_dict())))
+        ANSWERS.append((report.untouched, report.coverage, str(report.results[0])))
 
 
 def refuse(error: type[Exception], ask: Callable[[Any], object], cases: Iterable[Any]) -> None:
@@ -227,7 +259,16 @@ WRONG_LISTENER_FILES: Final = (
 )
 
 
+WRONG_EXPECTATIONS: Final = (
+    *("", "x = 1", "[expect]", "[[expect]]", "[[expect]]\nnam = 1\npeer = '10/8'\nauth = true"),
+    *("[defaults]\npeer = ['x', 1]\nsender = 'x'", "[[expect]]\nname = 'a'\nrelay = 1" * 2),
+    *("[[expect]]\nname = ' '\nentry = 'a b'\ndomain = '*'\nlog_oob = true\nresult = 'no'",),
+)
+
+
 def refuse_documents() -> None:
+    refuse(ConfigError, lambda text: run_expectations(POLICIES[0], text), WRONG_EXPECTATIONS)
+    refuse(ConfigError, lambda policy: run_expectations(policy, EXPECTATIONS), (None, "policy"))
     refuse(ConfigError, Policy.from_toml, WRONG_TOML)
     refuse(ConfigError, lambda text: PolicyConfig.from_toml(GUIDE, text, text), WRONG_TOML)
     refuse(ConfigError, Policy.from_json, WRONG_JSON)
@@ -297,7 +338,7 @@ STEPS: Final = {
     step.__name__: step
     for step in (
         *(load_documents, build_models, decide, decide_rcpt, connect, resolve, explain, ask_hooks),
-        *(pickle_copy_compare, write_documents, write_json_schema),
+        *(check_expectations, pickle_copy_compare, write_documents, write_json_schema),
         *(refuse_documents, refuse_requests, refuse_arguments, refuse_models),
     )
 }

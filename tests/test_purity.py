@@ -27,7 +27,7 @@ IMPORTED: Final = frozenset(
     """
     __future__ abc bisect codecs collections copy dataclasses datetime difflib encodings enum
     functools gc hashlib idna ipaddress itertools json marshal math operator pydantic pydantic_core
-    re shlex socket threading tomli types typing unicodedata
+    re shlex socket textwrap threading tomli types typing unicodedata
     """.split()  # noqa: SIM905 - forty strings in quotes are harder to read
 )
 """All that the package imports: computation, and the three libraries that it depends on."""

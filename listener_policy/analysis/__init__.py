@@ -5,20 +5,34 @@ which, and why). So what is claimed about all questions there are is decided by 
 class. Nothing is sampled, and nothing is solved: the answers are the policy's own.
 """
 
+from listener_policy.analysis._expectation_tables import expectations_json_schema
 from listener_policy.analysis.cells import cells, find
 from listener_policy.analysis.changes import Change, Effect, PolicyDiff
 from listener_policy.analysis.diff import diff, equivalent
+from listener_policy.analysis.expectations import (
+    ExpectationReport,
+    ExpectationResult,
+    FailedQuestion,
+    Mismatch,
+    run_expectations,
+)
 from listener_policy.analysis.recipients import find_rcpt
 
 __all__ = [
     "Change",
     "Effect",
+    "ExpectationReport",
+    "ExpectationResult",
+    "FailedQuestion",
+    "Mismatch",
     "PolicyDiff",
     "cells",
     "diff",
     "equivalent",
+    "expectations_json_schema",
     "find",
     "find_rcpt",
+    "run_expectations",
 ]
 
 
