@@ -7,11 +7,13 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from listener_policy import Dialect, EsmtpListener, ListenerDomain, Policy
 from listener_policy.__main__ import main
+from listener_policy.analysis import expectations_json_schema, run_expectations
 
 DOCS = Path(__file__).parent.parent / "docs"
 EXAMPLES = DOCS / "examples"
@@ -112,3 +114,41 @@ TOML_ON_PAGES = [
 )
 def test_every_policy_on_a_page_can_be_loaded(code: str) -> None:
     Policy.from_toml(code)
+
+
+def test_the_page_on_expectations_shows_what_happens() -> None:
+    policy, change = blocks("expectations.md", "toml")
+    (expectations,) = blocks("expectations.md", "toml expectations")
+    (passed,) = blocks("expectations.md", "text")
+    (failed,) = blocks("expectations.md", "text failed")
+    assert f"{run_expectations(Policy.from_toml(policy), expectations)}\n" == passed
+    beginning, end = failed.split("...\n")
+    changed = f"{run_expectations(Policy.from_toml(policy, change), expectations)}\n"
+    assert changed.startswith(beginning)
+    assert changed.endswith(f"\n\n{end}")
+
+
+def test_the_code_on_the_page_on_expectations_does_what_it_shows() -> None:
+    page = str(DOCS / "expectations.md")
+    results = doctest.testfile(page, module_relative=False, encoding="utf-8")
+    assert results.attempted > 5
+    assert results.failed == 0
+
+
+def test_the_reference_of_expectations_has_every_key_and_every_value() -> None:
+    schema: Any = expectations_json_schema()
+    page = (DOCS / "expectations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", page, re.MULTILINE)
+    described = [(key, values) for keys, values in rows for key in re.findall(r"`(\w+)`", keys)]
+    written: dict[str, Any] = schema["properties"]["expect"]["items"]["properties"]
+    assert {key for key, _ in described} == set(written) - {"name"}
+    for key, values in described:
+        if "enum" in written[key] and values != "as above":
+            assert set(re.findall(r'`"(.*?)"`', values)) == set(written[key]["enum"])
+
+
+def test_the_links_of_the_page_on_expectations_lead_somewhere() -> None:
+    page = (DOCS / "expectations.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^):]+)\)", page)
+    assert links
+    assert [link for link in links if not (DOCS / link).exists()] == []
