@@ -62,6 +62,12 @@ def test_the_page_on_property_tests_shows_what_happens(tmp_path: Path) -> None:
         assert "3 passed" in run_tests(other, tmp_path).stdout
 
 
+def test_the_server_on_the_page_on_performance_does_what_the_page_says() -> None:
+    (code,) = blocks("performance.md", "python")
+    assert code.count("assert ") > 5
+    exec(compile(code, "performance.md", "exec"), {"__name__": "server"})
+
+
 @pytest.mark.parametrize("dialect", Dialect)
 def test_the_example_policy_uses_every_option(dialect: Dialect) -> None:
     text = (EXAMPLES / "listener_domains.toml").read_bytes()

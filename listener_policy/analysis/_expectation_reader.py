@@ -103,7 +103,7 @@ class ExpectationReader:
             self._check_name(table.get("name"), path)
             self._check_question(table, in_defaults, path)
             self._check_answer(table, path)
-        read = self._tables.read(table, path, self._document)
+        read = self._tables.read(table, path.__str__, self._document)
         if read is None:
             return None
         return Expectation(
