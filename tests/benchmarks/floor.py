@@ -331,7 +331,8 @@ _SENDERS: Final = tuple(
 
 
 def _entry(listener: str, pattern: str, options: Options) -> Entry:
-    ipv4, ipv6 = bounds(options.get("relay_from", ()))
+    blocks = options.get("relay_from")
+    ipv4, ipv6 = bounds(blocks) if blocks else ((), ())
     identities = frozenset[str](options.get("relay_from_authz", ()))
     relay_to = bool(options.get("relay_to", False))
     log_oob, log_arf = (_log(options.get(name, False)) for name in ("log_oob", "log_arf"))
