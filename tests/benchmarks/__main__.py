@@ -112,8 +112,9 @@ def settings_of(*, quick: bool, sizes: Sequence[int] | None) -> Settings:
     settings = QUICK if quick else FULL
     if not sizes:
         return settings
-    small = tuple(size for size in sizes if size <= FULL.analysis_sizes[-1])
-    return replace(settings, sizes=tuple(sizes), loading_sizes=tuple(sizes), analysis_sizes=small)
+    return replace(
+        settings, sizes=tuple(sizes), loading_sizes=tuple(sizes), analysis_sizes=tuple(sizes)
+    )
 
 
 def with_figures(page: str, report: str) -> str:

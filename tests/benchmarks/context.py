@@ -25,7 +25,7 @@ class Settings:
     """Questions of the check for the same answers."""
     block_counts: Sequence[int] = (4, 100, 1_000, 10_000, 100_000)
     """Numbers of blocks, where nothing else is asked."""
-    analysis_sizes: Sequence[int] = (10, 30, 100)
+    analysis_sizes: Sequence[int] = (10, 1_000, 100_000)
 
 
 @dataclass(frozen=True)
