@@ -139,6 +139,10 @@ VALUES: list[tuple[str, object, str, str, str | None]] = [
         for key in ("log_oob", "log_arf")
     ],
     (
+        *("log_arf", False, "one of `Ignore`, `LogThenDrop`, `LogThenRelay`", "`false`"),
+        "did you mean `Ignore`?",
+    ),
+    (
         *("log_oob", "logthendrop", "one of `Ignore`, `LogThenDrop`, `LogThenRelay`"),
         *('the string `"logthendrop"`', "did you mean `LogThenDrop`?"),
     ),

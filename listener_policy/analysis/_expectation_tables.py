@@ -169,7 +169,8 @@ def _address(value: object) -> str:
 def _log_option(value: object) -> str:
     if isinstance(value, bool):
         expected = ", ".join(f"`{option}`" for option in _LOGS)
-        hint = "write what it means; `true` is not the same in both dialects"
+        means = "write what it means; `true` is not the same in both dialects"
+        hint = means if value else f"did you mean `{LogReport.IGNORE}`?"
         raise Malformed(f"one of {expected}", described(value), hint)
     return _one_of(_LOGS, value)
 
