@@ -16,7 +16,6 @@ import pytest
 from pydantic import ValidationError
 
 import listener_policy
-import listener_policy.analysis
 from listener_policy import (
     DEFAULT_RELAY_HOSTS,
     AnyPolicy,
@@ -62,14 +61,6 @@ from listener_policy import (
     combine,
     envelope_domain,
     evaluate,
-)
-from listener_policy.analysis import (
-    ExpectationReport,
-    ExpectationResult,
-    FailedQuestion,
-    Mismatch,
-    expectations_json_schema,
-    run_expectations,
 )
 
 LISTENER = "10.1.2.3:25"
@@ -415,50 +406,6 @@ def test_entries_that_are_kept_elsewhere() -> None:
         envelope_domain(None)  # type: ignore[arg-type]
 
 
-EXPECTATIONS = """
-[[expect]]
-name = "strangers cannot relay"
-listener = "mx"
-peer = "10.0.0.7"
-sender = ""
-recipient = "bob@example.net"
-result = "accepted"
-"""
-
-
-def test_expectations() -> None:
-    report = run_expectations(a_policy(), EXPECTATIONS)
-    assert_type(report, ExpectationReport)
-    assert_type(run_expectations(a_policy(), EXPECTATIONS.encode()).passed, bool)
-    assert_type(report.failed, tuple[ExpectationResult, ...])
-    assert_type(report.entries, tuple[EntryRef, ...])
-    assert_type(report.untouched, tuple[EntryRef, ...])
-    assert_type(report.touched, frozenset[EntryRef])
-    assert_type(report.coverage, float)
-    assert_type((report.to_dict(), str(report)), tuple[dict[str, object], str])
-    (result,) = report.results
-    assert_type((result.name, result.path), tuple[str, str])
-    assert_type((result.document, result.passed), tuple[int, bool])
-    assert_type(result.requests, tuple[Request | RcptRequest, ...])
-    (failure,) = result.failures
-    assert_type(failure, FailedQuestion)
-    assert_type(failure.request, Request | RcptRequest)
-    assert_type(failure.mismatches, tuple[Mismatch, ...])
-    assert_type(failure.explanation, Explanation | RcptExplanation)
-    (mismatch,) = failure.mismatches
-    assert_type(mismatch.key, str)
-    assert_type(mismatch.found, bool | str | EntryRef | None)
-    assert_type(expectations_json_schema(), dict[str, object])
-    with pytest.raises(TypeError):
-        bool(report)
-    with pytest.raises(AttributeError):
-        report.results = ()  # type: ignore[misc]
-    with pytest.raises(ConfigError):
-        run_expectations(PolicyConfig(), EXPECTATIONS)  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        run_expectations(a_policy())  # type: ignore[call-arg]
-
-
 def test_errors() -> None:
     with pytest.raises(ConfigError) as caught:
         Policy.from_toml("[")
@@ -491,5 +438,5 @@ def test_every_public_name_is_written_here() -> None:
     tree = ast.parse(Path(__file__).read_bytes())
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     assert used >= set(listener_policy.__all__)
-    assert used >= set(listener_policy.analysis.__all__)
+    assert used >= set(listener_policy.__all__)
     assert_type(listener_policy.__version__, str)

@@ -13,12 +13,16 @@ import pytest
 
 from listener_policy import (
     CidrSet,
+    ConfigError,
     Decision,
     Dialect,
     EntryRef,
+    Explanation,
     LogReport,
     Policy,
+    PolicyConfig,
     RcptDecision,
+    RcptExplanation,
     RcptRequest,
     Request,
     RequestError,
@@ -27,12 +31,18 @@ from listener_policy import (
 from listener_policy.analysis import (
     Change,
     Effect,
+    ExpectationReport,
+    ExpectationResult,
+    FailedQuestion,
+    Mismatch,
     PolicyDiff,
     cells,
     diff,
     equivalent,
+    expectations_json_schema,
     find,
     find_rcpt,
+    run_expectations,
 )
 
 BEFORE = Policy.from_mapping({"*": {"log_oob": True}})
@@ -95,6 +105,50 @@ def test_differences() -> None:
         assert BEFORE.decide(*change.witness) != AFTER.decide(*change.witness)
         with pytest.raises(AttributeError):
             change.witness = Request("mx", "::1", "")  # type: ignore[misc]
+
+
+EXPECTATIONS = """
+[[expect]]
+name = "strangers cannot relay"
+listener = "mx"
+peer = "10.0.0.7"
+sender = ""
+recipient = "bob@example.net"
+result = "accepted"
+"""
+
+
+def test_expectations() -> None:
+    report = run_expectations(AFTER, EXPECTATIONS)
+    assert_type(report, ExpectationReport)
+    assert_type(run_expectations(AFTER, EXPECTATIONS.encode()).passed, bool)
+    assert_type(report.failed, tuple[ExpectationResult, ...])
+    assert_type(report.entries, tuple[EntryRef, ...])
+    assert_type(report.untouched, tuple[EntryRef, ...])
+    assert_type(report.touched, frozenset[EntryRef])
+    assert_type(report.coverage, float)
+    assert_type((report.to_dict(), str(report)), tuple[dict[str, object], str])
+    (result,) = report.results
+    assert_type((result.name, result.path), tuple[str, str])
+    assert_type((result.document, result.passed), tuple[int, bool])
+    assert_type(result.requests, tuple[Request | RcptRequest, ...])
+    (failure,) = result.failures
+    assert_type(failure, FailedQuestion)
+    assert_type(failure.request, Request | RcptRequest)
+    assert_type(failure.mismatches, tuple[Mismatch, ...])
+    assert_type(failure.explanation, Explanation | RcptExplanation)
+    (mismatch,) = failure.mismatches
+    assert_type(mismatch.key, str)
+    assert_type(mismatch.found, bool | str | EntryRef | None)
+    assert_type(expectations_json_schema(), dict[str, object])
+    with pytest.raises(TypeError):
+        bool(report)
+    with pytest.raises(AttributeError):
+        report.results = ()  # type: ignore[misc]
+    with pytest.raises(ConfigError):
+        run_expectations(PolicyConfig(), EXPECTATIONS)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        run_expectations(BEFORE)  # type: ignore[call-arg]
 
 
 def test_every_public_name_is_written_here() -> None:

@@ -76,7 +76,7 @@ class ExpectationReader:
                 message = f"expected `[defaults]` and `[[expect]]`, found {quoted(key)}"
                 self._add(option_key(key), message, did_you_mean(key, known))
         shared = top_level.get(DEFAULTS, {})
-        defaults = self._defaults.read(shared, DEFAULTS, self._document) or Defaults()
+        defaults = self._defaults.read(shared, DEFAULTS.__str__, self._document) or Defaults()
         in_defaults = [*shared] if _is_table(shared) else []
         tables = top_level.get(EXPECT, [])
         if not isinstance(tables, list):
