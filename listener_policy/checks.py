@@ -137,7 +137,9 @@ class _EntryCheck(Check):
 
     def _dict(self, **evidence: object) -> dict[str, object]:
         entry = None if self.entry is None else entry_dict(self.entry)
-        return Check._dict(self, entry=entry, **evidence)  # a class with slots has no super()
+        return Check._dict(
+            self, entry=entry, **evidence
+        )  # super() fails where slots=True made the class anew
 
 
 @final

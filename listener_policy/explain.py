@@ -177,13 +177,12 @@ def _why_passed_over(
 
 
 def _patterns(domain: str) -> Iterator[str]:
-    """The patterns that match a canonical domain, in the order in which they count (rule 2.3)."""
+    """The patterns that can match a canonical domain, in the order in which they count (2.3)."""
     yield domain
-    if _is_name(domain):
-        _, dot, suffix = domain.partition(".")
-        while dot:
-            yield WILDCARD + suffix
-            _, dot, suffix = suffix.partition(".")
+    _, dot, suffix = domain.partition(".")
+    while dot:
+        yield WILDCARD + suffix  # behind a dot of a literal stands `]`, as in no pattern
+        _, dot, suffix = suffix.partition(".")
     yield EVERY_DOMAIN
 
 
