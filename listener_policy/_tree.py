@@ -12,7 +12,8 @@ or pushes the rest of it off the screen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final, NamedTuple
 from unicodedata import east_asian_width
 
@@ -55,7 +56,7 @@ def name(text: str) -> str:
     if len(kept) < len(text) or sum(map(_columns, pieces)) > _NAME_LIMIT:
         half = (_NAME_LIMIT - len(_GAP)) // 2
         head = _fitting(pieces, half)
-        tail = reversed(_fitting(reversed(pieces), half))
+        tail = reversed(_fitting(pieces[::-1], half))
         pieces = [*head, _GAP, *tail]
     return f'"{"".join(pieces)}"'
 
@@ -86,15 +87,10 @@ def _wrapped(text: str, width: int, width_of_others: int) -> Iterator[str]:
     yield " ".join(line)
 
 
-def _fitting(pieces: Iterable[str], width: int) -> list[str]:
+def _fitting(pieces: list[str], width: int) -> list[str]:
     """The first pieces that fit into `width` columns."""
-    fitting: list[str] = []
-    for piece in pieces:
-        width -= _columns(piece)
-        if width < 0:
-            break
-        fitting.append(piece)
-    return fitting
+    ends = accumulate(map(_columns, pieces))
+    return pieces[: sum(end <= width for end in ends)]
 
 
 def _columns(text: str) -> int:
