@@ -38,6 +38,8 @@ _ELSEWHERE: Final = _Elsewhere.ELSEWHERE
 _LONGER_THAN_ANY: Final = 255
 _FEW_LABELS: Final = 24
 """Octets: so short a name has few labels, and to count them would take longer than to look."""
+_MORE_LABELS: Final = 3
+"""Labels: to look for so many in vain takes as long as to cut them off."""
 
 
 class DomainMap(Generic[T]):
@@ -106,11 +108,10 @@ def governing(name: str, tables: Iterable[DomainMap[T]]) -> T | None:
     for table in tables:
         found = table.names.get(name, _ELSEWHERE)
         if found is _ELSEWHERE:
-            parent = name
-            if len(name) > _FEW_LABELS and name.count(".") > table.most_labels:
-                # start where there is something: a name may have 127 labels, patterns have few
-                parent = ".".join(["", *name.rsplit(".", table.most_labels)[1:]])
-            while len(parent := parent.partition(".")[2]) >= table.shortest:
+            shortest = table.shortest
+            parent = name if len(name) <= _FEW_LABELS else _reachable(name, table.most_labels)
+            while len(parent) > shortest:
+                parent = parent.partition(".")[2]
                 found = table.suffixes.get(parent, _ELSEWHERE)
                 if found is not _ELSEWHERE:
                     break
@@ -119,6 +120,16 @@ def governing(name: str, tables: Iterable[DomainMap[T]]) -> T | None:
         if found is not None:
             return found
     return None
+
+
+def _reachable(name: str, most_labels: int) -> str:
+    """A name without labels in front of which no suffix begins, if they are many.
+
+    A name may have 127 labels, patterns have few.
+    """
+    if name.count(".") <= most_labels + _MORE_LABELS:
+        return name
+    return ".".join(["", *name.rsplit(".", most_labels)[1:]])
 
 
 def _nodes(names: Mapping[str, object]) -> Iterator[str]:

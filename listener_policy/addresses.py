@@ -55,7 +55,9 @@ _MAPPED: Final = IPV4_START.to_bytes(16, "big")[:12]
 _BEHIND_THE_LAST: Final = b"\xff" * 17
 """What stands for `LINE_END`, which has no sixteen octets."""
 
-_PORT = re.compile(r"0|[1-9][0-9]{0,4}")
+_PORT = re.compile(
+    r"0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6(?:[0-4][0-9]{3}|5(?:[0-4][0-9]{2}|5(?:[0-2][0-9]|3[0-5])))"
+)
 _LAST_PORT = 65535
 
 _LENIENT: Final = (
@@ -118,7 +120,7 @@ def parse_socket_address(text: str) -> tuple[int, int] | None:
     host, _, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
-    if bracketed is not (":" in host) or not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
+    if bracketed is not (":" in host) or not _PORT.fullmatch(port):
         return None
     address = parse_address(host)
     return None if address is None else (address, int(port))
@@ -152,31 +154,36 @@ def peer_octets(peer: Peer) -> bytes:
 
     Texts, and tuples as sockets give them, are what servers have. They are told apart before
     anything is tried, since an `inet_pton` that refuses takes longer than all the rest of a
-    decision; other shapes and what is wrong take that time.
+    decision; only what is wrong, has a zone id or is of a subclass takes that time.
     """
-    text = ""
-    if type(peer) is str:
-        text = peer if ":" not in peer or ("." not in peer and peer[0] != "[") else _host(peer)
-    elif type(peer) is tuple and len(peer) in (2, 4):
-        host, port = peer[:2]
-        if type(host) is str and type(port) is int and 0 <= port <= _LAST_PORT:
-            text = host
     try:
-        if ":" in text:
-            return _inet_pton(AF_INET6, text)
-        return _MAPPED + _inet_pton(AF_INET, text)
-    except (OSError, ValueError):
+        if type(peer) is str:
+            if ":" not in peer:
+                return _MAPPED + _inet_pton(AF_INET, peer)
+            if "." not in peer and peer[0] != "[":
+                return _inet_pton(AF_INET6, peer)
+        host = _host(peer)
+        return _inet_pton(AF_INET6, host) if ":" in host else _MAPPED + _inet_pton(AF_INET, host)
+    except (OSError, ValueError):  # ValueError: NUL, surrogates
         return _peer_address(peer).to_bytes(16, "big")
 
 
-def _host(text: str) -> str:
-    """The address of `ip:port` and `[v6]:port`; any other text is left as it is."""
-    host, _, port = text.rpartition(":")
-    if not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
-        return text
-    if ":" not in host:
-        return host
-    return host[1:-1] if host[0] == "[" and host[-1] == "]" else text
+def _host(peer: Peer) -> str:
+    """The plain address in a text or tuple of the usual kind; otherwise no address at all."""
+    if type(peer) is str:
+        host, _, port = peer.rpartition(":")
+        if "." in port:  # `::ffff:10.0.0.7`
+            return peer
+        if not _PORT.fullmatch(port):
+            return ""
+        if peer[0] == "[":
+            return host[1:-1] if host[-1] == "]" and ":" in host else ""
+        return "" if ":" in host else host
+    if type(peer) is tuple and len(peer) in (2, 4):
+        text, number = peer[:2]
+        if type(text) is str and type(number) is int and 0 <= number <= _LAST_PORT:
+            return text
+    return ""
 
 
 def peer_address(peer: Peer) -> int:

@@ -14,10 +14,10 @@ as long to read.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import product
-from typing import ClassVar, Final, NamedTuple, Never, TypeAlias, cast, final
+from typing import ClassVar, Final, NamedTuple, Never, cast, final
 
 from listener_policy._display import described, shown
 from listener_policy._intervals import Bounds
@@ -205,6 +205,20 @@ class Grants:
     relay_from_authz: frozenset[str]
     outcomes: tuple[Outcome, ...]
     verdicts: tuple[Verdict, ...]
+    for_senders: bool = field(init=False)
+    """Whether there are blocks or identities at all. Most entries have none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "for_senders", bool(self.relay_from or self.relay_from_authz))
+
+    def index(self, relay_hosts: int, peer: bytes, auth: str | None) -> int:
+        """The `sender_index` of a peer, given as `Decision.taken` takes it."""
+        index = 4 * relay_hosts
+        if self.relay_from_octets and bisect_right(self.relay_from_octets, peer) & 1:
+            index += 2
+        if auth is not None and auth in self.relay_from_authz:
+            index += 1
+        return index
 
 
 @final
@@ -219,16 +233,6 @@ class Entry:
 
 
 _new: Final = object.__new__
-
-
-def _sender_index(grants: Grants, relay_hosts: int, peer: bytes, auth: str | None) -> int:
-    """The `sender_index` of a peer. Most entries have neither blocks nor identities to look in."""
-    index = 4 if relay_hosts else 0
-    if grants.relay_from_octets and bisect_right(grants.relay_from_octets, peer) & 1:
-        index += 2
-    if auth is not None and auth in grants.relay_from_authz:
-        index += 1
-    return index
 
 
 @final
@@ -256,11 +260,7 @@ class Decision(_Answer):
         made = _new(Decision)  # without `__init__`: to call it would take as long as all of this
         grants = entry.grants
         made._entry = entry.ref
-        index = 4 if relay_hosts else 0
-        if grants.relay_from_octets and bisect_right(grants.relay_from_octets, peer) & 1:
-            index += 2
-        if auth is not None and auth in grants.relay_from_authz:
-            index += 1
+        index = grants.index(relay_hosts, peer, auth) if grants.for_senders else 4 * relay_hosts
         made._outcome = grants.outcomes[index]
         return made
 
@@ -327,10 +327,6 @@ class Decision(_Answer):
         return Decision, (self._entry, self._outcome)
 
 
-_Half: TypeAlias = tuple[EntryRef | None, Outcome]
-"""What a `Decision` says, as long as nobody asks for it."""
-
-
 @final
 class RcptDecision(_Answer):
     """Whether a listener accepts one recipient of one message (rule 4.3).
@@ -339,28 +335,42 @@ class RcptDecision(_Answer):
     permission to queue the message: ask `after_data` for that, once the message is there.
     """
 
-    __slots__ = ("_recipient", "_sender", "_verdict")
+    __slots__ = ("_recipient", "_recipient_index", "_sender", "_sender_index", "_verdict")
     _shown = ("accept", "relay", "log_oob", "log_arf", "reason", "reply", "sender", "recipient")
     _permissions = ("accept", "relay")
 
-    def __init__(self, sender: _Half, recipient: _Half, verdict: Verdict) -> None:
+    def __init__(
+        self,
+        sender: Entry,
+        sender_index: int,
+        recipient: Entry,
+        recipient_index: int,
+        verdict: Verdict,
+    ) -> None:
         self._sender = sender
+        self._sender_index = sender_index
         self._recipient = recipient
+        self._recipient_index = recipient_index
         self._verdict = verdict
 
     @staticmethod
     def taken(
         sender: Entry, recipient: Entry, relay_hosts: int, peer: bytes, auth: str | None
     ) -> RcptDecision:
-        """What two entries grant, as the engine asks them (rule 4.3); see `Decision.taken`."""
+        """What two entries grant, as the engine asks them (rule 4.3); see `Decision.taken`.
+
+        The halves are made when somebody asks for them: servers want the reply.
+        """
         made = _new(RcptDecision)
         grants = sender.grants
-        index = _sender_index(grants, relay_hosts, peer, auth)
-        made._sender = (sender.ref, grants.outcomes[index])
+        index = grants.index(relay_hosts, peer, auth) if grants.for_senders else 4 * relay_hosts
+        made._sender = sender
+        made._sender_index = index
         grants = recipient.grants
         made._verdict = grants.verdicts[index]
-        index = _sender_index(grants, relay_hosts, peer, auth)
-        made._recipient = (recipient.ref, grants.outcomes[index])
+        index = grants.index(relay_hosts, peer, auth) if grants.for_senders else 4 * relay_hosts
+        made._recipient = recipient
+        made._recipient_index = index
         return made
 
     @property
@@ -396,12 +406,12 @@ class RcptDecision(_Answer):
     @property
     def sender(self) -> Decision:
         """The decision about the sender's domain."""
-        return Decision(*self._sender)
+        return Decision(self._sender.ref, self._sender.grants.outcomes[self._sender_index])
 
     @property
     def recipient(self) -> Decision:
         """The decision about the recipient's domain."""
-        return Decision(*self._recipient)
+        return Decision(self._recipient.ref, self._recipient.grants.outcomes[self._recipient_index])
 
     def after_data(self, report: Report | None) -> Disposition:
         """What becomes of the message, once it is there (rule 4.4).
@@ -426,11 +436,11 @@ class RcptDecision(_Answer):
         return hash(self._halves())
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _combined, (self.sender, self.recipient, self._verdict.dialect)
+        return _combined, self._halves()
 
-    def _halves(self) -> tuple[_Half, _Half, Dialect]:
+    def _halves(self) -> tuple[Decision, Decision, Dialect]:
         """What determines all the rest."""
-        return self._sender, self._recipient, self._verdict.dialect
+        return self.sender, self.recipient, self._verdict.dialect
 
 
 def _combined(sender: Decision, recipient: Decision, dialect: Dialect) -> RcptDecision:
@@ -519,10 +529,23 @@ def combine(
             f"relay_hosts={sender.relay_hosts} for the sender and "
             f"relay_hosts={recipient.relay_hosts} for the recipient"
         )
-    index = sender_index(sender.relay_hosts, sender.relay_from, sender.relay_from_authz)
+    index = _index_of(sender)
     options = (recipient.relay_to, recipient.log_oob, recipient.log_arf)
-    return RcptDecision(_half(sender), _half(recipient), VERDICTS[dialect, options][index])
+    return RcptDecision(
+        _entry_of(sender, dialect),
+        index,
+        _entry_of(recipient, dialect),
+        _index_of(recipient),
+        VERDICTS[dialect, options][index],
+    )
 
 
-def _half(decision: Decision) -> _Half:
-    return decision.entry, Outcome._make(getattr(decision, name) for name in Outcome._fields)
+def _index_of(decision: Decision) -> int:
+    return sender_index(decision.relay_hosts, decision.relay_from, decision.relay_from_authz)
+
+
+def _entry_of(decision: Decision, dialect: Dialect) -> Entry:
+    """An entry that says what a decision says, whoever asks."""
+    options = (decision.relay_to, decision.log_oob, decision.log_arf)
+    grants = Grants((), (), frozenset(), OUTCOMES[options], VERDICTS[dialect, options])
+    return Entry(decision.entry, grants)

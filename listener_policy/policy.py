@@ -315,7 +315,7 @@ class Policy(AnyPolicy):
         """
         if type(listener) is str:
             rules = self._found(listener)
-            if len(listener) <= LONGEST_KEY:
+            if len(listener) <= LONGEST_KEY and listener.isascii():
                 self._spellings.remember(listener, rules)
             return rules
         if type(listener) is tuple and len(listener) in (2, 4):
@@ -432,7 +432,7 @@ class _Governing:
             if name is None:  # rule 1.2
                 return self._nothing
         entry = governing(name, self._indexes) or self._nothing
-        if name:
+        if name and domain.isascii():
             if len(known) >= self._room:
                 known.clear()
             known[domain] = entry

@@ -24,6 +24,7 @@ from listener_policy import (
     decision,
     evaluate,
 )
+from listener_policy.entries import NO_ENTRY
 
 NOTHING = evaluate(None, OUTSIDER)
 both_dialects = pytest.mark.parametrize("dialect", DIALECTS)
@@ -43,13 +44,13 @@ def test_4_3_to_4_5_the_verdicts_made_at_import_are_those_of_the_model(dialect: 
             ["10.0.0.2", "10.0.0.3"],
             dialect="kumomta" if dialect is Dialect.KUMOMTA else "documented",
         )
+        entry = NO_ENTRY[dialect]
         senders = product(range(4), (None, "ann"))
         for (peer, auth), verdict in zip(
             senders, made["VERDICTS"][dialect, (relay_to, log_oob, log_arf)], strict=True
         ):
             assert verdict.dialect == dialect
-            half = (None, made["OUTCOMES"][False, LogReport.IGNORE, LogReport.IGNORE][0])
-            answer = RcptDecision(half, half, verdict)
+            answer = RcptDecision(entry, 0, entry, 0, verdict)
             expected = rules.decide_rcpt("mx", f"10.0.0.{peer}", "x@a.com", "y@b.com", auth)
             assert said_of_rcpt(answer) == said_of_rcpt(expected)
 

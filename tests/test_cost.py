@@ -1,0 +1,271 @@
+"""What a decision costs, counted and not timed: a change that adds a call fails here (rule 1.2)."""
+
+import gc
+import sys
+import tracemalloc
+from bisect import bisect_right
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import Any, Final
+
+import pytest
+
+from listener_policy import Dialect, Policy
+
+LISTENER: Final = "10.1.2.3:25"
+PEER: Final = "10.0.0.7"
+TOML: Final = """
+["*"]
+["b.example"]
+relay_to = true
+["*.example.com"]
+relay_from = ["10.0.0.0/8"]
+relay_from_authz = ["ann"]
+[listener.mx."a.example"]
+"""
+
+
+def policy_of(entries: int, blocks: int, dialect: Dialect = Dialect.DOCUMENTED) -> Policy:
+    """A policy that says the same about a few names, however much else it says."""
+    others = "".join(f'["n{n}.test"]\n["*.w{n}.test"]\nlog_oob = true\n' for n in range(entries))
+    hosts = [f"192.0.{n >> 7}.{(n & 127) * 2}" for n in range(blocks)]
+    return Policy.from_toml(TOML + others, relay_hosts=hosts, dialect=dialect)
+
+
+def calls(ask: Callable[[], object]) -> list[str]:
+    """The functions, Python's and C's, that are called while something is asked, in order."""
+    seen: list[str] = []
+
+    def watch(frame: FrameType, event: str, function: Any) -> None:
+        if event == "call":
+            seen.append(frame.f_code.co_qualname)
+        elif event == "c_call":
+            seen.append(function.__name__)
+
+    before = sys.getprofile()
+    gc.disable()  # a collection calls whoever wants to hear of it
+    sys.setprofile(watch)
+    try:
+        ask()
+    finally:
+        sys.setprofile(before)
+        gc.enable()
+    assert seen.pop() == "setprofile"
+    return [name for name in seen if not name.endswith("<lambda>")]
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+ADDRESS: Final = words("peer_octets inet_pton bisect_right")
+KNOWN: Final = words("_Governing.entry len get")
+ENVELOPE: Final = words("Connection._governing len rpartition get")
+STEP: Final = "partition get"
+STORED: Final = words("isascii len")
+TAKEN: Final = words("Decision.taken __new__")
+RCPT_TAKEN: Final = words("RcptDecision.taken __new__")
+SENDER: Final = words("Grants.index bisect_right")
+"""What an entry with `relay_from` costs besides."""
+CONNECTION: Final = words("get Connection.made __new__ peer_octets inet_pton bisect_right")
+DECIDE: Final = ["Policy.decide", "get", *ADDRESS, *KNOWN]
+
+dialects = pytest.mark.parametrize("dialect", Dialect)
+sizes = pytest.mark.parametrize(("entries", "blocks"), [(0, 1), (2_000, 20_000)])
+"""Nothing of what follows depends on the number of entries or blocks."""
+
+
+@sizes
+@dialects
+def test_a_name_that_was_asked_about_costs_these_calls(
+    entries: int, blocks: int, dialect: Dialect
+) -> None:
+    policy = policy_of(entries, blocks, dialect)
+    for name, taken in (
+        ("b.example", TAKEN),
+        ("X.Example.COM.", [*TAKEN, *SENDER]),
+        ("unheard.of", TAKEN),
+    ):
+        policy.decide(LISTENER, "::1", name)
+        assert calls(partial(policy.decide, LISTENER, PEER, name, "ann")) == [
+            *DECIDE,
+            *taken,
+        ]
+
+
+@sizes
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        # an exact name: nothing is checked, since a key is valid
+        ("b.example", "governing get len len get"),
+        # a wildcard: one step of the walk
+        ("x.example.com", f"fullmatch governing get len len get len len {STEP}"),
+        ("y.x.example.com", f"fullmatch governing get len len get len len {STEP} len {STEP}"),
+    ],
+    ids=["exact", "wildcard", "deeper"],
+)
+def test_a_name_that_is_new_costs_these_calls(
+    entries: int, blocks: int, name: str, found: str
+) -> None:
+    policy = policy_of(entries, blocks)
+    policy.decide("mx", "::1", "")
+    taken = TAKEN if name == "b.example" else [*TAKEN, *SENDER]
+    seen = calls(lambda: policy.decide("mx", PEER, name, "ann"))
+    assert seen == [*DECIDE, *words(found), *STORED, *taken]
+
+
+@sizes
+def test_a_connection_and_its_recipients_cost_these_calls(entries: int, blocks: int) -> None:
+    policy = policy_of(entries, blocks)
+    sender, recipient = "ann@x.example.com", "bob@b.example"
+    policy.decide_rcpt(LISTENER, PEER, sender, recipient)
+    assert calls(lambda: policy.connection(LISTENER, PEER)) == ["Policy.connection", *CONNECTION]
+    connection = policy.connection(LISTENER, PEER)
+    assert calls(lambda: connection.decide("b.example")) == ["Connection.decide", *KNOWN, *TAKEN]
+    rcpt = ["Connection.decide_rcpt", *ENVELOPE, *ENVELOPE, *RCPT_TAKEN, *SENDER]
+    assert calls(lambda: connection.decide_rcpt(sender, recipient)) == rcpt
+    assert calls(lambda: policy.decide_rcpt(LISTENER, PEER, sender, recipient)) == [
+        "AnyPolicy.decide_rcpt",
+        "Policy.connection",
+        *CONNECTION,
+        *rcpt,
+    ]
+
+
+def test_what_sockets_say_costs_these_calls() -> None:
+    policy = policy_of(0, 1)
+    listener, peer = ("10.1.2.3", 25), ("::ffff:10.0.0.7", 4711, 0, 0)
+    policy.decide(listener, peer, "b.example")
+    tuples = words("Policy._at len get peer_octets _host len inet_pton bisect_right")
+    assert calls(lambda: policy.decide(listener, peer, "b.example")) == [
+        *("Policy.decide", *tuples),
+        *KNOWN,
+        *TAKEN,
+    ]
+    policy.decide(LISTENER, PEER, "b.example")
+    with_port = words("get peer_octets _host rpartition fullmatch inet_pton bisect_right")
+    for text in ("10.0.0.7:4711", "[::ffff:10.0.0.7]:4711"):
+        seen = calls(partial(policy.decide, LISTENER, text, "b.example"))
+        assert seen == ["Policy.decide", *with_port, *KNOWN, *TAKEN]
+
+
+def test_one_call_more_is_seen() -> None:
+    policy = policy_of(0, 1)
+    policy.decide(LISTENER, PEER, "b.example")
+    plain = calls(lambda: policy.decide(LISTENER, PEER, "b.example"))
+    assert calls(lambda: [policy.decide(LISTENER, PEER, "b.example"), hash("")]) == [*plain, "hash"]
+
+
+# Comparisons
+
+
+class Counted(bytes):
+    """Octets that count what they are compared with."""
+
+    __slots__ = ()
+    compared: Final[list[None]] = []
+
+    def __lt__(self, other: bytes) -> bool:
+        self.compared.append(None)
+        return bytes.__lt__(self, other)
+
+
+@contextmanager
+def comparisons() -> Generator[list[None]]:
+    Counted.compared.clear()
+    yield Counted.compared
+
+
+@pytest.mark.parametrize("blocks", [1, 10, 1_000, 20_000])
+def test_blocks_are_searched_by_halves(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = policy_of(0, blocks)
+
+    def counting(bounds: tuple[bytes, ...], octets: bytes) -> int:
+        assert len(bounds) == 2 * blocks
+        return bisect_right(bounds, Counted(octets))
+
+    monkeypatch.setattr("listener_policy.policy.bisect_right", counting)
+    for peer in (PEER, "192.0.0.0", "192.0.1.255", "::", "ffff::"):
+        with comparisons() as compared:
+            policy.decide(LISTENER, peer, "unheard.of")
+            assert 0 < len(compared) <= (2 * blocks).bit_length()
+
+
+# Allocations
+
+ROUNDS: Final = 1_000
+
+
+@dialects
+def test_a_decision_leaves_nothing_behind(dialect: Dialect) -> None:
+    policy = policy_of(10, 10, dialect)
+    connection = policy.connection(LISTENER, PEER, "ann")
+
+    def ask() -> None:
+        for _ in range(ROUNDS):
+            policy.decide(LISTENER, PEER, "x.example.com", "ann")
+            policy.decide_rcpt((LISTENER[:8], 25), (PEER, 25), "a@b.example", "<B@B.example>")
+            connection.decide_rcpt("", "postmaster").after_data(None)
+            connection.decide("no name")
+
+    ask()
+    tracemalloc.start()
+    try:
+        ask()
+        before = tracemalloc.get_traced_memory()[0]
+        ask()
+        assert tracemalloc.get_traced_memory()[0] - before < ROUNDS  # not a byte each
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_answer_is_one_small_object() -> None:
+    policy = policy_of(10, 10)
+    connection = policy.connection(LISTENER, PEER)
+    answers: list[object] = [None] * ROUNDS
+
+    def ask(decide: Callable[[], object]) -> float:
+        for n in range(ROUNDS):
+            answers[n] = decide()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        for decide, most in (
+            (lambda: connection.decide("x.example.com"), 48),
+            (lambda: connection.decide_rcpt("a@x.example.com", "b@b.example"), 80),
+        ):
+            ask(lambda: None)
+            ask(decide)
+            without = ask(lambda: None)
+            assert ask(decide) - without <= ROUNDS * most
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("piece", ["a", ".", "a.", "\u00fc", "[", "\ud800"], ids=ascii)
+def test_ten_megabytes_of_garbage_cost_what_a_name_does(piece: str) -> None:
+    policy = policy_of(0, 1)
+    policy.decide(LISTENER, PEER, "")
+    garbage = piece * (10_000_000 // len(piece))
+    ordinary = len(calls(lambda: policy.decide(LISTENER, PEER, "new.example.com")))
+    assert len(calls(lambda: policy.decide(LISTENER, PEER, garbage))) <= ordinary
+    tracemalloc.start()
+    try:
+        policy.decide(LISTENER, PEER, garbage)
+        assert tracemalloc.get_traced_memory()[1] < 2_000
+    finally:
+        tracemalloc.stop()
+
+
+@dialects
+def test_the_deepest_name_costs_few_steps(dialect: Dialect) -> None:
+    toml = '["*"]\n["*.b.c.d.e"]\n[listener."10.1.2.3:25"."*.q.b.c.d.e"]\n'
+    policy = Policy.from_toml(toml, dialect=dialect)
+    policy.decide(LISTENER, PEER, "")
+    deepest = ".".join("a" * 127)
+    ordinary = len(calls(lambda: policy.decide(LISTENER, PEER, "new.example.com")))
+    assert len(calls(lambda: policy.decide(LISTENER, PEER, deepest))) <= 3 * ordinary

@@ -1,0 +1,254 @@
+"""What is remembered about names, and that nobody can tell (rule 5.2)."""
+
+import copy
+import gc
+import pickle
+import random
+import sys
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from itertools import product
+from socket import AF_INET, inet_pton
+from typing import Final
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from support import DIALECTS, esmtp, untyped
+
+from listener_policy import CidrSet, Dialect, Policy, RequestError
+from listener_policy._memory import LONGEST_KEY, ROOM_FOR_DOMAINS, ROOM_FOR_LISTENERS, Memory
+from listener_policy.addresses import octet_bounds, parse_address, peer_address, strict
+from listener_policy.listeners import Listener
+
+TOML: Final = """
+["*"]
+log_oob = true
+["*.example.com"]
+relay_to = true
+[listener.mx."a.example.com"]
+relay_from = ["10.0.0.0/8"]
+"""
+PEER: Final = "10.0.0.7"
+
+
+def test_a_memory_is_bounded_and_finds_what_it_was_given() -> None:
+    memory = Memory[str, int](3)
+    for number in range(100):
+        memory.remember(str(number), number)
+        assert memory[str(number)] == number
+        assert len(memory) <= 3
+
+
+def ask_about_new_names(policy: Policy, start: int, end: int) -> None:
+    for n in range(start, end):
+        policy.decide("mx", PEER, f"name{n}.example.com")
+        policy.decide_rcpt(f"l{n}", PEER, f"a@s{n}.example.net", f"b@R{n}.example.org.")
+        policy.decide(("10.1.2.3", n % 60_000), PEER, f"no name {n}")
+
+
+def test_5_2_however_many_names_are_asked_about_no_more_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("listener_policy.policy.ROOM_FOR_DOMAINS", 600)
+    monkeypatch.setattr("listener_policy.policy.ROOM_FOR_LISTENERS", 100)
+    policy = Policy.from_toml(TOML)
+    blocks: list[int] = []
+    for start in range(0, 12_000, 100):
+        ask_about_new_names(policy, start, start + 100)
+        gc.collect()
+        blocks.append(sys.getallocatedblocks())
+    # each name that is kept is a block of memory: 120 times 400 of them were asked about
+    assert max(blocks[20:]) - min(blocks[20:]) < 3_000
+    assert abs(max(blocks[60:]) - max(blocks[20:60])) < 1_500
+
+
+def test_5_2_what_is_kept_fits_into_the_bytes_that_are_promised() -> None:
+    key = "x" * LONGEST_KEY
+    assert sys.getsizeof(key) == 112
+    full = dict.fromkeys(map(str, range(ROOM_FOR_DOMAINS)))
+    assert sys.getsizeof(full) <= 40 * ROOM_FOR_DOMAINS
+    assert (112 + 40) * ROOM_FOR_DOMAINS <= 20_000_000
+    assert (112 + 56 + 32 + 64) * 2 * ROOM_FOR_LISTENERS < 600_000
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_5_2_no_spelling_of_a_name_gets_the_answer_of_another(dialect: Dialect) -> None:
+    names = ["example.com", "a.example.com", "A.Example.com", "a.example.com.", "com", "", "."]
+    names += ["\uff41.example.com", "a.example.com..", "a.example.com>", "<a.example.com", "*"]
+    names += ["a" * 64, f"{'a' * 50}.example.com", f"{'a' * 51}.{'b' * 13}", "x_-y", "[10.0.0.1]"]
+    old = Policy.from_toml(TOML, dialect=dialect)
+    listeners: tuple[Listener, ...] = (
+        "mx",
+        "MX",
+        "10.1.2.3:25",
+        ("10.1.2.3", 25),
+        ("10.1.2.3", 25, 0, 0),
+    )
+    order = random.Random(5)
+    for _ in range(4):
+        order.shuffle(names)
+        for listener, name in product(listeners, names):
+            new = Policy.from_toml(TOML, dialect=dialect)
+            assert old.decide(listener, PEER, name) == new.decide(listener, PEER, name)
+            for address in (
+                name,
+                f"a@{name}",
+                f"<a@{name}>",
+                f"<{name}>",
+                f"a@{name}>",
+                f"<@{name}",
+            ):
+                asked = (listener, PEER, address, "b@b.example.com")
+                assert old.decide_rcpt(*asked) == new.decide_rcpt(*asked), address
+                asked = (listener, PEER, "b@b.example.com", address)
+                assert old.decide_rcpt(*asked) == new.decide_rcpt(*asked), address
+
+
+@pytest.mark.parametrize("port", [25.0, True, "25", None, b"25"])
+def test_1_1_a_port_that_equals_a_remembered_one_is_refused_all_the_same(port: object) -> None:
+    policy = Policy.from_toml(TOML)
+    for right in (25, 1):
+        policy.decide(("10.1.2.3", right), (PEER, right), "a.com")
+    for rest in ((), (0, 0)):
+        with pytest.raises(RequestError, match="listener"):
+            policy.decide(untyped(("10.1.2.3", port, *rest)), PEER, "a.com")
+        with pytest.raises(RequestError, match="peer"):
+            policy.decide("mx", untyped((PEER, port, *rest)), "a.com")
+
+
+def test_1_1_a_text_that_equals_everything_is_what_it_says() -> None:
+    class Sly(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return hash("x.example.com")
+
+    policy = Policy.from_toml(TOML)
+    policy.decide("x.example.com", PEER, "x.example.com")
+    assert policy.decide("mx", PEER, Sly("b.org")) == policy.decide("mx", PEER, "b.org")
+    answer = policy.decide_rcpt("mx", PEER, Sly("a@b.org"), Sly("a@b.org"))
+    assert answer == policy.decide_rcpt("mx", PEER, "a@b.org", "a@b.org")
+    assert policy.decide(Sly("mx"), Sly("::1"), "a.example.com").entry == ("mx", "a.example.com")
+    asked = policy.decide((Sly("10.1.2.3"), 25), (Sly("::1"), 25), "x.example.com")
+    assert asked == policy.decide("10.1.2.3:25", "::1", "x.example.com")
+
+
+def test_5_1_what_is_remembered_is_no_part_of_a_policy() -> None:
+    asked, silent = Policy.from_toml(TOML), Policy.from_toml(TOML)
+    ask_about_new_names(asked, 0, 1_000)
+    assert asked == silent
+    assert hash(asked) == hash(silent)
+    assert pickle.dumps(asked) == pickle.dumps(silent)
+    assert repr(asked) == repr(silent)
+    for clone in (copy.copy(asked), copy.deepcopy(asked), pickle.loads(pickle.dumps(asked))):
+        assert clone == silent
+
+
+def test_nothing_keeps_a_policy_that_was_dropped() -> None:
+    def make_and_drop() -> int:
+        for _ in range(50):
+            policy = Policy.from_toml(TOML, listeners=[esmtp("mx", ["10.0.0.9"])])
+            ask_about_new_names(policy, 0, 20)
+            del policy
+        return sys.getallocatedblocks()
+
+    gc.collect()
+    gc.disable()  # dropping must be enough: what is remembered refers to no policy
+    try:
+        first, second, third = (make_and_drop() for _ in range(3))
+        assert min(second - first, third - second) < 500  # 50 times 60 names, if they were kept
+    finally:
+        gc.enable()
+
+
+# Addresses: the platform reads them, `ipaddress` is right
+
+
+def by_ipaddress(text: str) -> int | None:
+    """What rule 1.1 has always meant."""
+    try:
+        return int(IPv6Address(text)) if ":" in text else int(IPv4Address(text)) + 0xFFFF_0000_0000
+    except AddressValueError:
+        return None
+
+
+def same(text: str) -> None:
+    expected = by_ipaddress(text)
+    assert parse_address(text) == expected, ascii(text)
+    if expected is not None:
+        assert peer_address(text) == peer_address((text, 0)) == expected, ascii(text)
+
+
+@pytest.mark.parametrize("length", range(6))
+def test_1_1_all_short_texts_are_read_as_ipaddress_reads_them(length: int) -> None:
+    for characters in product("01:.f%", repeat=length):
+        same("".join(characters))
+
+
+ADDRESSES: Final = (
+    *("10.0.0.7", "255.255.255.255", "2001:db8::7", "::ffff:10.0.0.7", "1:2:3:4:5:6:7:8"),
+    *("1:2:3:4:5:6:1.2.3.4", "fe80::1%eth0", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "abcd:EF01::"),
+)
+_edits = st.tuples(
+    st.integers(0, 20), st.integers(0, 2), st.sampled_from("0159afAF:.%/x \0\n\uff11\ud800")
+)
+
+
+@given(st.sampled_from(ADDRESSES), st.lists(_edits))
+@example("10.0.0.7", [(8, 0, "\0")])
+def test_1_1_texts_that_are_nearly_addresses_are_read_as_ipaddress_reads_them(
+    text: str, edits: list[tuple[int, int, str]]
+) -> None:
+    for place, removed, added in edits:
+        text = text[:place] + added + text[place + removed :]
+    same(text)
+
+
+def test_1_1_a_lenient_platform_is_not_asked() -> None:
+    assert strict(inet_pton) is inet_pton
+
+    def lenient(family: int, text: str) -> bytes:
+        """As some do: leading zeros are forgiven."""
+        parts = [part.lstrip("0") or "0" for part in text.split(".")]
+        return inet_pton(family, ".".join(parts) if family == AF_INET else text)
+
+    refuse = strict(lenient)
+    assert refuse is not lenient
+    with pytest.raises(OSError, match=r"^$"):
+        refuse(AF_INET, "10.0.0.7")
+
+
+def test_1_1_without_the_platform_all_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    peers = ("10.0.0.7", "10.0.0.7:25", "[::1]:25", "::ffff:10.0.0.7", "fe80::1%eth0", "::")
+    expected = [peer_address(peer) for peer in peers]
+    assert parse_address("010.0.0.7") is None
+
+    def refuse(_family: int, _text: str) -> bytes:
+        raise OSError
+
+    monkeypatch.setattr("listener_policy.addresses._inet_pton", refuse)
+    assert [peer_address(peer) for peer in peers] == expected
+    assert parse_address("010.0.0.7") is None
+
+
+def test_boundaries_compare_as_octets_as_they_do_as_numbers() -> None:
+    everything = CidrSet(["any"]).bounds
+    assert octet_bounds(everything) == (bytes(16), b"\xff" * 17)
+    policy = Policy.from_toml("", relay_hosts=["ff00::/8"])
+    assert policy.decide("mx", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "").relay_hosts
+    assert not policy.decide("mx", "feff::", "").relay_hosts
+
+
+def test_a_set_is_compared_with_sets_alone() -> None:
+    class Greater:
+        def __ge__(self, other: object) -> bool:
+            return True
+
+    blocks = CidrSet(["10.0.0.0/8"])
+    assert blocks < CidrSet(["any"])
+    assert not blocks < blocks  # noqa: PLR0124
+    with pytest.raises(TypeError):
+        _ = blocks < untyped(Greater())
