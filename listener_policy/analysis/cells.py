@@ -5,7 +5,8 @@ Why a finite number of questions stands for all of them, input by input, is said
 
 - Listeners without entries of their own that have the same `relay_hosts` answer alike, whatever
   the question: one of them stands for all. It also stands for a listener with entries of its own
-  and the same `relay_hosts`, as far as these entries do not govern.
+  and the same `relay_hosts`, as far as these entries do not govern. It cannot be one that is to be
+  told from the others.
 - Peers and identities are divided for one listener and one class of domains at a time: by the
   listener's `relay_hosts` and by what the one entry that governs says. So there are at most twelve
   questions for a listener and a class of domains: four kinds of peers times three of identities.
@@ -66,7 +67,8 @@ def cells(
     (CIDR blocks or `CidrSet`s), `domains` (patterns), `identities` and `listeners`. Nobody (`auth`
     is `None`) and somebody are always kept apart.
 
-    Raises `RequestError` for a refinement that cannot be understood.
+    Raises `RequestError` for a refinement that cannot be understood, and for anything but a
+    `Policy`: the entries of a `HookPolicy` cannot be enumerated.
 
     >>> policy = Policy.from_mapping({"example.com": {"relay_to": True}}, relay_hosts=[])
     >>> sorted({request.domain for request in cells(policy)})
@@ -99,7 +101,7 @@ def find(
     whether anybody authenticated, and on whether the request is inside the given `blocks`,
     `domains`, `identities` and `listeners`, and on nothing else of the request.
 
-    Raises `RequestError` for a refinement that cannot be understood, and what `predicate` raises.
+    Raises `RequestError` as `cells` does, and what `predicate` raises.
 
     >>> policy = Policy.from_mapping({"*": {"relay_from": ["10.0.0.0/8"]}}, relay_hosts=[])
     >>> find(policy, lambda request, decision: decision.may_receive)
@@ -236,6 +238,7 @@ def regions(
         stand if it does not for the other.
     """
     peers: dict[tuple[Bounds, ...], PeerClasses] = {}
+    stood_for: set[tuple[Bounds, ...]] = set()
     classes = listener_classes(views, refinement.listeners)
     # those that can stand for others come first
     for listener in sorted(
@@ -244,7 +247,10 @@ def regions(
         key = listener.representative
         relay_hosts = tuple(view.relay_hosts_at(key) for view in views)
         has_own = any(view.has_own(key) for view in views)
-        whole = relay_hosts not in peers or key in refinement.listeners or (pairs and has_own)
+        told_apart = key in refinement.listeners
+        whole = told_apart or relay_hosts not in stood_for or (pairs and has_own)
+        if not has_own and not told_apart:
+            stood_for.add(relay_hosts)
         if relay_hosts not in peers:
             peers[relay_hosts] = PeerClasses([*relay_hosts, *refinement.blocks])
         if whole or has_own:

@@ -39,15 +39,17 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, count, pairwise, product
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from listener_policy import _intervals
+from listener_policy._display import described
 from listener_policy._domain_map import DomainMap
 from listener_policy._intervals import EMPTY, Bounds
 from listener_policy.addresses import IPV4_START, LINE_END, ip_address
 from listener_policy.decision import Dialect, Entry, EntryRef, LogReport
 from listener_policy.domains import EVERY_DOMAIN, WILDCARD, canonical_domain
 from listener_policy.entries import NO_OPTIONS
+from listener_policy.errors import RequestError
 from listener_policy.listeners import EVERY_LISTENER
 from listener_policy.policy import NO_ENTRIES, Policy
 
@@ -158,10 +160,9 @@ class Partition:
         the class, not as much as there are keys.
         """
         if pattern == OTHER_LITERALS:
-            for keys in self._keys:
-                for point in keys.points:
-                    if point[0] == "[" and not whole.is_point(point):
-                        yield DomainClass(point, point)
+            for point in dict.fromkeys(chain.from_iterable(keys.points for keys in self._keys)):
+                if point[:1] == "[" and not whole.is_point(point):
+                    yield DomainClass(point, point)
             yield DomainClass(OTHER_LITERALS, self._other_literal())
         elif pattern is not None and pattern[:1] == EVERY_DOMAIN:
             suffix = pattern[len(WILDCARD) :]
@@ -286,6 +287,9 @@ class View:
     """A policy as analysis looks at it: its tables, what they say, and what they compare with."""
 
     def __init__(self, policy: Policy, lexicon: Lexicon) -> None:
+        """Look at a policy. Raises `RequestError` for anything but a `Policy`."""
+        if not isinstance(cast("object", policy), Policy):
+            raise RequestError(f"policy: expected a `Policy`, found {described(policy)}")
         self.dialect: Final = policy.dialect
         self.relay_hosts: Final = policy.relay_hosts_table
         self._entries: Final = policy.config.entries
