@@ -22,7 +22,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from typing import Final, NamedTuple, TypeAlias
 
 from listener_policy import _intervals
@@ -55,7 +55,7 @@ def find_rcpt(
     What `find` is for questions about one domain, this is for those about sender and recipient;
     `domains` are told apart for both.
 
-    Raises `RequestError` for a refinement that cannot be understood, and what `predicate` raises.
+    Raises `RequestError` as `cells` does, and what `predicate` raises.
 
     >>> policy = Policy.from_mapping({"example.com": {"log_oob": True}}, relay_hosts=[])
     >>> find_rcpt(policy, lambda request, decision: decision.relay)
@@ -127,7 +127,7 @@ class _Pairs:
         """A question for each pair of kinds that there are at the same time."""
         listed: dict[str, list[_Item]] = {}
         for item in self._items:
-            for identity in item.relay_from_authz:
+            for identity in sorted(item.relay_from_authz):
                 listed.setdefault(identity, []).append(item)
         yield from self._walk((), (None, unlisted({*listed, *self._identities})))
         for identity in self._identities:
@@ -141,35 +141,21 @@ class _Pairs:
     ) -> Iterator[RcptRequest]:
         """All pairs for identities that are in the lists of `listing`."""
         listing = frozenset(listing)
-        of_kind: dict[_Kind, dict[_Item, None]] = {}
-        edges: dict[int, list[_Item]] = {0: []}
-        for item in self._items:
-            of_kind.setdefault(
-                _Kind(item.sort, relay_from=False, relay_from_authz=item in listing), {}
-            )[item] = None
-            for edge in item.relay_from:
-                edges.setdefault(edge, []).append(item)
-        for bounds in self._peers.stays.values():
-            edges.update((edge, []) for edge in bounds if edge not in edges)
+        ends = chain.from_iterable(self._peers.stays.values())
         seen: set[tuple[_Membership, frozenset[_Kind]]] = set()
-        for peer in sorted(edges.keys() - {LINE_END}):
-            for item in edges[peer]:
-                # a set begins or ends at its edges: the item has been of the other kind
-                kind = _kind(item, peer, listed=item in listing)
-                del of_kind[kind._replace(relay_from=not kind.relay_from)][item]
-                of_kind.setdefault(kind, {})[item] = None
-            kinds = {kind: next(iter(items)) for kind, items in of_kind.items() if items}
+        for peer, _, kinds in _stretches(self._items, listing, ends):
             stays = self._peers.membership(peer)
             if (stays, frozenset(kinds)) not in seen:
                 seen.add((stays, frozenset(kinds)))
+                one_each = {kind: next(iter(items)) for kind, items in kinds.items()}
                 for identity in identities:
-                    yield from self._paired((identity,), identity, stays, peer, kinds, kinds)
+                    yield from self._paired((identity,), identity, stays, peer, one_each, one_each)
 
     def _beside(self, listing: Collection[_Item], identity: str) -> Iterator[RcptRequest]:
         """The pairs for an identity of which one at least is in the lists of `listing`."""
-        for start, end in pairwise(sorted({0, LINE_END}.union(*(i.relay_from for i in listing)))):
-            theirs = {_kind(item, start, listed=True): item for item in listing}
-            taken = Counter((i.sort, _intervals.contains(i.relay_from, start)) for i in listing)
+        listed = frozenset(listing)
+        for start, end, kinds in _stretches(listing, listed):
+            theirs = {kind: next(iter(items)) for kind, items in kinds.items()}
             for stays, bounds in self._peers.stays.items():
                 here = _intervals.overlap(bounds, start, end)
                 if here is not None:
@@ -178,10 +164,10 @@ class _Pairs:
                         kind = _Kind(sort, inside, relay_from_authz=False)
                         if self._all_asked(stays, theirs, kind):
                             continue
-                        crowd = self._crowd(stays, sort, inside=inside)
-                        peer = crowd.more_than(taken[sort, inside], start, end)
+                        taken = len(kinds.get(kind._replace(relay_from_authz=True), ()))
+                        peer = self._crowd(stays, sort, inside=inside).more_than(taken, start, end)
                         if peer is not None:
-                            others = {kind: self._other(kind, peer, listing)}
+                            others = {kind: self._other(kind, peer, listed)}
                             yield from self._paired((), identity, stays, peer, theirs, others)
                             yield from self._paired((), identity, stays, peer, others, theirs)
 
@@ -229,6 +215,29 @@ class _Pairs:
                     _address(recipients[recipient].domain, "postmaster"),
                     identity,
                 )
+
+
+def _stretches(
+    items: Collection[_Item], listing: Collection[_Item], ends: Iterable[int] = ()
+) -> Iterator[tuple[int, int, dict[_Kind, dict[_Item, None]]]]:
+    """The line of addresses, cut at the ends of blocks, with the items of each kind in between.
+
+    listing: the items that list the identity. ends: where to cut besides.
+    """
+    of_kind: dict[_Kind, dict[_Item, None]] = {}
+    edges: dict[int, list[_Item]] = {end: [] for end in (0, LINE_END, *ends)}
+    for item in items:
+        kind = _Kind(item.sort, relay_from=False, relay_from_authz=item in listing)
+        of_kind.setdefault(kind, {})[item] = None
+        for edge in item.relay_from:
+            edges.setdefault(edge, []).append(item)
+    for start, end in pairwise(sorted(edges)):
+        for item in edges[start]:
+            # a set begins or ends at its edges: the item has been of the other kind
+            kind = _kind(item, start, listed=item in listing)
+            del of_kind[kind._replace(relay_from=not kind.relay_from)][item]
+            of_kind.setdefault(kind, {})[item] = None
+        yield start, end, {kind: those for kind, those in of_kind.items() if those}
 
 
 def _kind(item: _Item, peer: int, *, listed: bool) -> _Kind:
