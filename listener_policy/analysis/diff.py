@@ -23,8 +23,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from operator import itemgetter
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from listener_policy import _intervals
 from listener_policy._intervals import Bounds, contains
@@ -63,6 +64,7 @@ def equivalent(a: Policy, b: Policy) -> bool:
 
     The answer is all of a `Decision` but the entry that it names, and the dispositions that follow
     from it, so that policies of two dialects differ where they treat a report differently.
+    Raises `RequestError` for anything but a `Policy`.
 
     >>> a = Policy.from_mapping({"example.com": {"relay_from": ["10.0.0.0/9", "10.128.0.0/9"]}})
     >>> b = Policy.from_mapping({"example.com": {"relay_from": ["10.0.0.0/8"]}, "*": {}})
@@ -76,7 +78,8 @@ def equivalent(a: Policy, b: Policy) -> bool:
 def diff(before: Policy, after: Policy) -> PolicyDiff:
     """Every change of what is answered, by listener and class of domains.
 
-    There is none if and only if the policies are `equivalent`.
+    There is none if and only if the policies are `equivalent`. Raises `RequestError` for anything
+    but a `Policy`.
 
     >>> before = Policy.from_mapping({"*.example.com": {"relay_to": True}})
     >>> after = Policy.from_mapping({
@@ -148,10 +151,14 @@ class _Answer(NamedTuple):
         return frozenset(rights)
 
 
+_Hosts: TypeAlias = tuple[Bounds, Bounds]
+"""The `relay_hosts` of a listener, before and after."""
+
+
 class _Seen(NamedTuple):
     """For whom an answer is another, and what that does to whom."""
 
-    listener: str
+    hosts: _Hosts
     peer: str
     identity: str | None
     effects: tuple[Effect, ...]
@@ -176,29 +183,25 @@ class _Scope:
 
     def __init__(self, name: str, classes: Iterable[ListenerClass], views: _Views) -> None:
         self.name: Final = name
-        self._hosts: dict[tuple[Bounds, Bounds], str] = {}
+        self.hosts: Final[dict[_Hosts, str]] = {}
+        """The kinds of `relay_hosts` that there are, each with a listener that has them."""
         for one in classes:
             listener = one.representative
             hosts = views.before.relay_hosts_at(listener), views.after.relay_hosts_at(listener)
-            self._hosts.setdefault(hosts, listener)
+            self.hosts.setdefault(hosts, listener)
 
     @cached_property
     def kinds(self) -> frozenset[bool]:
         """Whether there are peers in `relay_hosts`, and peers that are not, before and after."""
         return frozenset(
             inside
-            for before, after in self._hosts
+            for before, after in self.hosts
             for inside, peers in (
                 (True, _intervals.intersection(before, after)),
                 (False, _intervals.difference((0, LINE_END), _intervals.union(before, after))),
             )
             if peers
         )
-
-    @cached_property
-    def peers(self) -> list[tuple[str, Bounds, Bounds, PeerClasses]]:
-        """A listener for each kind of `relay_hosts`, these, and the classes of its peers."""
-        return [(listener, *hosts, PeerClasses(hosts)) for hosts, listener in self._hosts.items()]
 
 
 class _Views(NamedTuple):
@@ -219,7 +222,8 @@ class _Comparison:
             (own if any(v.has_own(one.representative) for v in views) else rest).append(one)
         self._shared = _Scope(EVERY_LISTENER, rest, views)
         self._own = [_Scope(one.name, [one], views) for one in own]
-        self._seen: dict[tuple[_Scope, int, int], _Seen] = {}
+        self._peers: dict[_Hosts, PeerClasses] = {}
+        self._seen: dict[object, _Seen] = {}
 
     def hosts(self) -> Iterator[tuple[tuple[Bounds, Bounds], list[ListenerClass]]]:
         """The `relay_hosts` that differ, with the classes of listeners where they do."""
@@ -307,7 +311,9 @@ class _Comparison:
     def entry_change(self, said: _Difference, domains: Sequence[DomainClass]) -> Change:
         """The change of what is said of some domains."""
         scope, (old, was), (new, is_) = said
-        listener, peer, identity, effects = self._effects_of(said)
+        places = self._places(scope, domains)
+        hosts, peer, identity, effects = self._effects_of(said, places)
+        listener, domain = places[hosts]
         old_blocks, new_blocks = map(CidrSet.from_bounds, (was.relay_from, is_.relay_from))
         dialects = self._views.before.dialect, self._views.after.dialect
         return Change(
@@ -326,30 +332,65 @@ class _Comparison:
             strangers=effects[0],
             listed_peers=effects[1],
             authenticated=effects[2],
-            witness=Request(listener, peer, domains[0].representative, identity),
+            witness=Request(listener, peer, domain, identity),
         )
 
-    def _effects_of(self, said: _Difference) -> _Seen:
+    def _places(
+        self, scope: _Scope, domains: Sequence[DomainClass]
+    ) -> dict[_Hosts, tuple[str, str]]:
+        """A listener, and one of the domains there, for each kind of `relay_hosts` that there is.
+
+        What the table of `*` says holds at a listener with entries of its own too, where these do
+        not govern. It need not be there what it is elsewhere: peers may be in `relay_hosts` here
+        and not there.
+        """
+        places = {
+            hosts: (listener, domains[0].representative) for hosts, listener in scope.hosts.items()
+        }
+        for own in self._own if scope is self._shared else ():
+            for hosts, listener in own.hosts.items():
+                left = None if hosts in places else self._left_at(listener, domains)
+                if left is not None:
+                    places[hosts] = (listener, left)
+        return places
+
+    def _left_at(self, listener: str, domains: Sequence[DomainClass]) -> str | None:
+        """One of some domains that no entry of the listener's own governs, if there is one."""
+        shared = [view.keys(EVERY_LISTENER) for view in self._views]
+        whole = Partition(shared)
+        fine = Partition([*shared, *(view.keys(listener) for view in self._views)])
+        parts = (part for domain in domains for part in fine.within(domain.pattern, whole))
+        return next(
+            (
+                part.representative
+                for part in chain(domains, parts)
+                if not any(view.own(listener, part) for view in self._views)
+            ),
+            None,
+        )
+
+    def _effects_of(self, said: _Difference, places: Iterable[_Hosts]) -> _Seen:
         """What a difference does to whom, and for whom the answer is another."""
-        key = (said.scope, id(said.before.saying), id(said.after.saying))
+        places = tuple(places)
+        key = (places, id(said.before.saying), id(said.after.saying))
         if key not in self._seen:
-            self._seen[key] = self._looked_at(said)
+            self._seen[key] = self._looked_at(said, places)
         return self._seen[key]
 
-    def _looked_at(self, said: _Difference) -> _Seen:
+    def _looked_at(self, said: _Difference, places: Iterable[_Hosts]) -> _Seen:
         was, is_ = said.before.saying, said.after.saying
         identities = identity_classes([was.relay_from_authz, is_.relay_from_authz])
         gains: set[str] = set()
         losses: set[str] = set()
-        witnesses: list[tuple[tuple[bool, bool, bool], str, int, str | None]] = []
-        for listener, old_hosts, new_hosts, peers in said.scope.peers:
-            for peer in peers.divided([was.relay_from, is_.relay_from]):
+        witnesses: list[tuple[tuple[bool, bool, bool], _Hosts, int, str | None]] = []
+        for hosts in places:
+            if hosts not in self._peers:
+                self._peers[hosts] = PeerClasses(hosts)
+            for peer in self._peers[hosts].divided([was.relay_from, is_.relay_from]):
                 for identity in identities:
                     old, new = (
-                        _Answer.of(view.dialect, saying, contains(hosts, peer), peer, identity)
-                        for view, saying, hosts in zip(
-                            self._views, (was, is_), (old_hosts, new_hosts), strict=True
-                        )
+                        _Answer.of(view.dialect, saying, contains(bounds, peer), peer, identity)
+                        for view, saying, bounds in zip(self._views, (was, is_), hosts, strict=True)
                     )
                     if old == new:
                         continue
@@ -363,10 +404,10 @@ class _Comparison:
                         losses.add(who)
                     # best is one whose rights change, and nobody rather than somebody
                     rank = (moved, old.rights == new.rights, identity is not None)
-                    witnesses.append((rank, listener, peer, identity))
-        _, listener, peer, identity = min(witnesses, key=itemgetter(0))
+                    witnesses.append((rank, hosts, peer, identity))
+        _, hosts, peer, identity = min(witnesses, key=itemgetter(0))
         return _Seen(
-            listener,
+            hosts,
             str(ip_address(peer)),
             identity,
             tuple(effect_of(widens=who in gains, narrows=who in losses) for who in AUDIENCES),
