@@ -9,7 +9,6 @@ asks a question, and says something of the answer:
 TOML has no null, so `false` says that there is none: nobody authenticated, no entry governs. What
 a question leaves out it takes from the defaults; an answer has no defaults, since an expectation is
 to say itself what it expects.
-
 """
 
 from __future__ import annotations
