@@ -30,9 +30,14 @@ LAYERS: Final = (
     ("explain",),
     ("policy",),
     ("hook", "analysis._expectation_tables"),
-    ("analysis.changes", "analysis.classes", "analysis._expectation_reader"),
-    ("analysis.cells", "analysis.diff", "analysis.expectations"),
-    ("analysis.recipients",),
+    (
+        *("analysis.changes", "analysis.classes", "analysis._expectation_reader"),
+        *("analysis.findings", "analysis.internet"),
+    ),
+    ("analysis.cells", "analysis.diff", "analysis.expectations", "analysis.removal"),
+    ("analysis.recipients", "analysis.subject"),
+    ("analysis.entry_checks", "analysis.grant_checks", "analysis.shadow_checks"),
+    ("analysis.lint",),
     (FACADE, f"analysis.{FACADE}"),
     ("strategies", "__main__"),
 )

@@ -16,22 +16,36 @@ from listener_policy.analysis.expectations import (
     Mismatch,
     run_expectations,
 )
+from listener_policy.analysis.findings import (
+    LINT_CODES,
+    Finding,
+    LintCode,
+    LintRule,
+    Severity,
+)
+from listener_policy.analysis.lint import lint
 from listener_policy.analysis.recipients import find_rcpt
 
 __all__ = [
+    "LINT_CODES",
     "Change",
     "Effect",
     "ExpectationReport",
     "ExpectationResult",
     "FailedQuestion",
     "Mismatch",
+    "Finding",
+    "LintCode",
+    "LintRule",
     "PolicyDiff",
+    "Severity",
     "cells",
     "diff",
     "equivalent",
     "expectations_json_schema",
     "find",
     "find_rcpt",
+    "lint",
     "run_expectations",
 ]
 

@@ -48,7 +48,7 @@ from listener_policy._intervals import EMPTY, Bounds
 from listener_policy.addresses import IPV4_START, LINE_END, ip_address
 from listener_policy.decision import Dialect, Entry, EntryRef, LogReport
 from listener_policy.domains import EVERY_DOMAIN, WILDCARD, canonical_domain
-from listener_policy.entries import NO_OPTIONS
+from listener_policy.entries import NO_OPTIONS, log_option
 from listener_policy.errors import RequestError
 from listener_policy.listeners import EVERY_LISTENER
 from listener_policy.policy import NO_ENTRIES, Policy
@@ -177,6 +177,20 @@ class Partition:
         else:
             yield DomainClass(pattern, NOT_VALID if pattern is None else pattern)
 
+    def of(self, pattern: str) -> Iterator[DomainClass]:
+        """The classes that a key governs as the nearest: none if every name has something nearer.
+
+        For `*` they are the names below no suffix, the empty domain and the other literals.
+        """
+        if pattern == EVERY_DOMAIN:
+            yield from self._below("")
+            yield DomainClass("", "")
+            yield DomainClass(OTHER_LITERALS, self._other_literal())
+        elif pattern.startswith(WILDCARD):
+            yield from self._below(pattern[len(WILDCARD) :])
+        else:
+            yield DomainClass(pattern, pattern)
+
     def is_point(self, name: str) -> bool:
         """Whether the name is compared as a whole."""
         return any(name in keys.points for keys in self._keys)
@@ -298,7 +312,8 @@ class View:
         self._lexicon: Final = lexicon
         self._keys: dict[str, Keys] = {}
         self._sayings: dict[int, Saying] = {}
-        self._nothing: Final = Said(None, lexicon[Saying(EMPTY, frozenset(), *NO_OPTIONS)])
+        self.nothing: Final = Said(None, lexicon[Saying(EMPTY, frozenset(), *NO_OPTIONS)])
+        """What is said where no entry governs."""
 
     @property
     def listeners(self) -> Iterator[str]:
@@ -323,13 +338,30 @@ class View:
         """Who may relay anything at a listener (rule 4.1)."""
         return self.relay_hosts.of(self.relay_hosts.source(listener)).bounds
 
+    def says(self, entry: EntryRef) -> Said:
+        """What an entry says, whether or not it governs anything."""
+        options = self._entries[entry.listener][entry.pattern]
+        saying = self._sayings.get(id(options))
+        if saying is None:
+            saying = self._lexicon[
+                Saying(
+                    options.relay_from.bounds,
+                    options.relay_from_authz,
+                    options.relay_to,
+                    log_option(options.log_oob, self.dialect),
+                    log_option(options.log_arf, self.dialect),
+                )
+            ]
+            self._sayings[id(options)] = saying
+        return Said(entry, saying)
+
     def own(self, listener: str, domain: DomainClass) -> Said | None:
         """What the listener's own table says of a class of domains (rules 2.3 and 2.4)."""
         return self._said(self._tables.get(listener, NO_ENTRIES), domain)
 
     def shared(self, domain: DomainClass) -> Said:
         """What the table of listener `*` says of a class of domains, or what is said of none."""
-        return self._said(self._shared, domain) or self._nothing
+        return self._said(self._shared, domain) or self.nothing
 
     def governing(self, listener: str, domain: DomainClass) -> Said:
         """What governs a class of domains at a listener (rule 2.5)."""
@@ -339,21 +371,7 @@ class View:
         entry = None if domain.pattern is None else table.governing(domain.representative)
         if entry is None or entry.ref is None:
             return None
-        options = self._entries[entry.ref.listener][entry.ref.pattern]
-        saying = self._sayings.get(id(options))
-        if saying is None:
-            outcome = entry.grants.outcomes[0]
-            saying = self._lexicon[
-                Saying(
-                    options.relay_from.bounds,
-                    options.relay_from_authz,
-                    outcome.relay_to,
-                    outcome.log_oob,
-                    outcome.log_arf,
-                )
-            ]
-            self._sayings[id(options)] = saying
-        return Said(entry.ref, saying)
+        return self.says(entry.ref)
 
 
 class PeerClasses:

@@ -1,0 +1,151 @@
+"""What lint asks about who may relay: strangers, networks, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from listener_policy import _intervals
+from listener_policy._display import quoted
+from listener_policy._intervals import EMPTY, Bounds
+from listener_policy.analysis.findings import Finding, LintCode
+from listener_policy.analysis.internet import at_large, broad_blocks
+from listener_policy.analysis.subject import OUTSIDE, Governed, envelope, peer_of
+from listener_policy.decision import Dialect, LogReport
+from listener_policy.domains import EVERY_DOMAIN
+from listener_policy.listeners import EVERY_LISTENER
+from listener_policy.networks import CidrSet, block_text
+from listener_policy.questions import RcptRequest, Request
+
+__all__ = ["grant_findings", "relay_hosts_findings"]
+
+_REPORTS: Final = {"log_oob": "delivery report", "log_arf": "abuse report"}
+_NULL_SENDER: Final = "<>"
+_SHOWN: Final = 3
+
+
+def relay_hosts_findings(blocks: CidrSet, path: str, listener: str) -> Iterator[Finding]:
+    """What is found about `relay_hosts`, which hold at a listener."""
+    if at_large(blocks.bounds):
+        yield Finding(
+            LintCode.OPEN_RELAY,
+            path,
+            "strangers may relay from anywhere to anywhere: the public internet at large is listed",
+            "list your own networks alone",
+            RcptRequest(listener, peer_of(blocks.bounds), OUTSIDE, OUTSIDE),
+        )
+    else:
+        yield from _network_findings(blocks, path, Request(listener, "", OUTSIDE))
+
+
+def grant_findings(entry: Governed) -> Iterator[Finding]:
+    """What is found about who may relay because of an entry."""
+    if entry.options.relay_from:
+        yield from _relay_from_findings(entry)
+    if entry.ref.pattern == EVERY_DOMAIN and entry.saying.relay_to:
+        ask = entry.ask()
+        yield Finding(
+            LintCode.OPEN_RELAY,
+            f"{entry.path}.relay_to",
+            "strangers may relay from anywhere to every domain that nothing else governs",
+            "list the domains that are yours",
+            RcptRequest(ask.listener, ask.peer, OUTSIDE, envelope(entry.domain)),
+        )
+    elif not entry.saying.relay_to:
+        for option in ("log_oob", "log_arf"):
+            if getattr(entry.saying, option):
+                yield from _report_findings(entry, option)
+
+
+def _relay_from_findings(entry: Governed) -> Iterator[Finding]:
+    """What is found about the peers that may relay mail from the domains of an entry."""
+    table, blocks, path = entry.table, entry.options.relay_from, f"{entry.path}.relay_from"
+    if at_large(blocks.bounds):
+        peer = peer_of(blocks.bounds, table.hosts)
+        yield Finding(
+            LintCode.OPEN_RELAY,
+            path,
+            "strangers may relay to anywhere by writing such a sender: the public internet at "
+            "large is listed",
+            "list the networks that send for the domain, or let senders authenticate "
+            "(`relay_from_authz`)",
+            RcptRequest(table.asked_at, peer, envelope(entry.domain), OUTSIDE),
+        )
+    else:
+        yield from _network_findings(
+            blocks, path, Request(table.asked_at, "", entry.domain), table.hosts
+        )
+    shared = table.listener == EVERY_LISTENER
+    hosts = table.subject.relay_hosts_everywhere if shared else table.hosts
+    if not _intervals.difference(blocks.bounds, hosts):
+        where = "every listener" if shared else "this listener"
+        yield Finding(
+            LintCode.RELAY_FROM_WITHOUT_EFFECT,
+            path,
+            f"all of these peers may relay anything: they are in `relay_hosts` at {where}",
+            "remove it, or take them off `relay_hosts` if they are to send for this domain alone",
+            Request(table.asked_at, peer_of(blocks.bounds), entry.domain),
+        )
+
+
+def _network_findings(
+    blocks: CidrSet, path: str, ask: Request, hosts: Bounds = EMPTY
+) -> Iterator[Finding]:
+    """What is found about the networks of a list that is not at large."""
+    broad = list(broad_blocks(blocks))
+    if broad:
+        names = ", ".join(quoted(block_text(block)) for block in broad[:_SHOWN])
+        others = f" and {len(broad) - _SHOWN:,} more" if len(broad) > _SHOWN else ""
+        yield Finding(
+            LintCode.BROAD_NETWORK,
+            path,
+            f"{names}{others}: more public addresses than most operators have in one network",
+            "list the networks from which mail really comes",
+            ask._replace(peer=peer_of(CidrSet(broad).bounds, hosts)),
+        )
+
+
+def _report_findings(entry: Governed, option: str) -> Iterator[Finding]:
+    """What is found about reports to domains to which strangers may not relay."""
+    subject = entry.table.subject
+    found = subject.stranger_at(entry.table.listener)
+    if found is None:
+        return  # everybody may relay: there are no strangers
+    path, report = f"{entry.path}.{option}", _REPORTS[option]
+    to_anywhere = entry.ref.pattern == EVERY_DOMAIN
+    relayed = getattr(entry.saying, option) is LogReport.LOG_THEN_RELAY
+    regardless = relayed and subject.dialect is Dialect.KUMOMTA
+    witness = RcptRequest(*found, _NULL_SENDER, envelope(entry.domain))
+    if to_anywhere and regardless:
+        yield Finding(
+            LintCode.OPEN_REPORT_RELAY,
+            path,
+            f"whatever a stranger writes in the shape of {_an(report)} is relayed to anywhere",
+            f'write `{option} = "LogThenDrop"`, or name the domains that take reports',
+            witness,
+        )
+        return
+    if to_anywhere:
+        yield Finding(
+            LintCode.ACCEPTS_ANY_RCPT,
+            path,
+            "RCPT TO is accepted from strangers for every domain that nothing else governs: "
+            f"{_an(report)} might follow",
+            f"name the domains that take {report}s, and leave `{option}` out here",
+            witness,
+        )
+    if relayed:
+        yield Finding(
+            LintCode.REPORT_WITHOUT_RELAY_TO,
+            path,
+            f"{_an(report)} from strangers is relayed, although `relay_to` is false"
+            if regardless
+            else f"{_an(report)} from strangers is logged and dropped, not relayed: `relay_to` is "
+            "false",
+            'write `relay_to = true` if mail is taken for the domain, `"LogThenDrop"` if not',
+            witness,
+        )
+
+
+def _an(report: str) -> str:
+    return f"an {report}" if report[0] == "a" else f"a {report}"
