@@ -49,8 +49,7 @@ class LintCode(StrEnum):
     DIALECTS_DIFFER = "dialects-differ"
     TTL_IGNORED = "ttl-ignored"
     APEX_NOT_COVERED = "apex-not-covered"
-    RELAY_FROM_WITHOUT_EFFECT = "relay-from-without-effect"
-    NESTED_BLOCK = "nested-block"
+    BLOCK_IN_RELAY_HOSTS = "block-in-relay-hosts"
     LOOPBACK_LEFT_OUT = "loopback-left-out"
     UNROUTED_RELAY_TO = "unrouted-relay-to"
 
@@ -174,16 +173,11 @@ LINT_CODES: Final = FrozenMapping(
             "a wildcard grants something that is not granted for the name that it is below, which "
             "it does not govern",
         ),
-        LintCode.RELAY_FROM_WITHOUT_EFFECT: LintRule(
+        LintCode.BLOCK_IN_RELAY_HOSTS: LintRule(
             _NOTICE,
             _PROVED,
-            "a `relay_from` all of whose peers are in the `relay_hosts` of every listener where it "
-            "may count",
-        ),
-        LintCode.NESTED_BLOCK: LintRule(
-            _NOTICE,
-            _PROVED,
-            "a block that is inside another block of the same list",
+            "a block of a `relay_from` that is inside the `relay_hosts` of every listener where it "
+            "may count, so that it changes nothing about who may relay",
         ),
         LintCode.LOOPBACK_LEFT_OUT: LintRule(
             _NOTICE,

@@ -14,7 +14,7 @@ from listener_policy.analysis.subject import OUTSIDE, Governed, envelope, peer_o
 from listener_policy.decision import Dialect, LogReport
 from listener_policy.domains import EVERY_DOMAIN
 from listener_policy.listeners import EVERY_LISTENER
-from listener_policy.networks import CidrSet, block_text
+from listener_policy.networks import CidrSet, IPNetwork, block_text
 from listener_policy.questions import RcptRequest, Request
 
 __all__ = ["grant_findings", "relay_hosts_findings"]
@@ -77,15 +77,29 @@ def _relay_from_findings(entry: Governed) -> Iterator[Finding]:
         )
     shared = table.listener == EVERY_LISTENER
     hosts = table.subject.relay_hosts_everywhere if shared else table.hosts
-    if not _intervals.difference(blocks.bounds, hosts):
+    within = _blocks_within(blocks, hosts)
+    if within:
         where = "every listener" if shared else "this listener"
         yield Finding(
-            LintCode.RELAY_FROM_WITHOUT_EFFECT,
+            LintCode.BLOCK_IN_RELAY_HOSTS,
             path,
-            f"all of these peers may relay anything: they are in `relay_hosts` at {where}",
-            "remove it, or take them off `relay_hosts` if they are to send for this domain alone",
-            Request(table.asked_at, peer_of(blocks.bounds), entry.domain),
+            f"{_block_names(within)}: may relay anything already, by `relay_hosts` at {where}",
+            "take it off this list, or off `relay_hosts` if it is to send for this domain alone",
+            Request(table.asked_at, peer_of(CidrSet(within).bounds), entry.domain),
         )
+
+
+def _blocks_within(blocks: CidrSet, hosts: Bounds) -> list[IPNetwork]:
+    """The blocks of a set that are subsets of another set."""
+    if not _intervals.intersection(blocks.bounds, hosts):
+        return []
+    others = CidrSet.from_bounds(hosts)
+    return [block for block in blocks if CidrSet([block]) <= others]
+
+
+def _block_names(blocks: list[IPNetwork]) -> str:
+    names = ", ".join(quoted(block_text(block)) for block in blocks[:_SHOWN])
+    return f"{names} and {len(blocks) - _SHOWN:,} more" if len(blocks) > _SHOWN else names
 
 
 def _network_findings(
@@ -94,12 +108,10 @@ def _network_findings(
     """What is found about the networks of a list that is not at large."""
     broad = list(broad_blocks(blocks))
     if broad:
-        names = ", ".join(quoted(block_text(block)) for block in broad[:_SHOWN])
-        others = f" and {len(broad) - _SHOWN:,} more" if len(broad) > _SHOWN else ""
         yield Finding(
             LintCode.BROAD_NETWORK,
             path,
-            f"{names}{others}: more public addresses than most operators have in one network",
+            f"{_block_names(broad)}: more public addresses than most operators have in one network",
             "list the networks from which mail really comes",
             ask._replace(peer=peer_of(CidrSet(broad).bounds, hosts)),
         )
@@ -129,7 +141,7 @@ def _report_findings(entry: Governed, option: str) -> Iterator[Finding]:
         yield Finding(
             LintCode.ACCEPTS_ANY_RCPT,
             path,
-            "RCPT TO is accepted from strangers for every domain that nothing else governs: "
+            "strangers get RCPT TO accepted for every domain that nothing else governs: "
             f"{_an(report)} might follow",
             f"name the domains that take {report}s, and leave `{option}` out here",
             witness,

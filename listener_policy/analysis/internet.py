@@ -37,10 +37,15 @@ _WHOLE: Final = {4: 2**24, 6: 2**112}
 """How many addresses no organization's network exceeds: a /8, and a /16."""
 _BROAD: Final = {4: 16, 6: 32}
 """The shortest prefix that is not broad."""
+_NARROW: Final = {4: 2 ** (32 - _BROAD[4]), 6: 2 ** (128 - _BROAD[6])}
+_FEW: Final = 2 * min(_WHOLE[4] // _NARROW[4], _WHOLE[6] // _NARROW[6])
+"""How many boundaries a set of narrow ranges has at most that cannot be at large."""
 
 
 def at_large(bounds: Bounds) -> bool:
     """Whether a set reaches the public internet at large."""
+    if _is_narrow(bounds) and len(bounds) <= _FEW:
+        return False
     public = _intervals.intersection(bounds, PUBLIC.bounds)
     ipv4 = _size(_intervals.intersection(public, _IPV4))
     return ipv4 > _WHOLE[4] or _size(public) - ipv4 > _WHOLE[6]
@@ -48,9 +53,17 @@ def at_large(bounds: Bounds) -> bool:
 
 def broad_blocks(blocks: CidrSet) -> Iterator[IPNetwork]:
     """The blocks of a set that are broad, whether or not all of it is at large."""
-    for block in blocks:
+    for block in () if _is_narrow(blocks.bounds) else blocks:
         if block.prefixlen < _BROAD[block.version] and CidrSet([block]) & PUBLIC:
             yield block
+
+
+def _is_narrow(bounds: Bounds) -> bool:
+    """Whether no range of a set is larger than a block that is not broad: nearly all are not."""
+    return all(
+        end - start <= (_NARROW[4] if IPV4_START <= start < IPV4_END else _NARROW[6])
+        for start, end in zip(bounds[::2], bounds[1::2], strict=True)
+    )
 
 
 def _size(bounds: Bounds) -> int:
