@@ -27,7 +27,7 @@ from listener_policy import (
     envelope_domain,
     evaluate,
 )
-from listener_policy.analysis import expectations_json_schema, run_expectations
+from listener_policy.analysis import expectations_json_schema, lint, run_expectations
 
 GUIDE: Final = """
 ["*"]
@@ -133,6 +133,12 @@ def explain() -> None:
                 policy.explain_rcpt("[2001:db8::25]:25", "192.0.2.1", domain, "<>", "ann"),
             ):
                 ANSWERS.extend((explanation, str(explanation), str(explanation.to_dict())))
+
+
+def lint_policies() -> None:
+    for policy in POLICIES:
+        findings = lint(policy, routing_domains={"example.com": "mx"}, progress=lambda *_: None)
+        ANSWERS.extend((str(finding), finding.to_dict()) for finding in findings)
 
 
 def ask_hooks() -> None:
@@ -339,6 +345,11 @@ STEPS: Final = {
     for step in (
         *(load_documents, build_models, decide, decide_rcpt, connect, resolve, explain, ask_hooks),
         *(check_expectations, pickle_copy_compare, write_documents, write_json_schema),
+
+
+        *(load_documents, build_models, decide, decide_rcpt, connect, resolve, ask_hooks),
+        lint_policies,
+        *(pickle_copy_compare, write_documents, write_json_schema),
         *(refuse_documents, refuse_requests, refuse_arguments, refuse_models),
     )
 }
