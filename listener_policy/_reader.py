@@ -50,9 +50,14 @@ class OptionSets:
 
     def shared(self, options: ListenerDomain) -> ListenerDomain:
         """The object for these options."""
-        # which options were written is no part of a model's equality, and `ttl = 1` equals
-        # `ttl = true`; but written again they would differ
-        value = (options, frozenset(options.model_fields_set), repr(options.ttl))
+        # which options were written is no part of a model's equality, `ttl = 1` equals
+        # `ttl = true`, and blocks within others are no part of a set; but they are written
+        written = (
+            frozenset(options.model_fields_set),
+            repr(options.ttl),
+            options.relay_from.nested,
+        )
+        value = (options, *written)
         return self._by_value.setdefault(value, options)
 
     def overridden(self, earlier: ListenerDomain, later: ListenerDomain) -> ListenerDomain:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from typing import Final, TypeAlias, cast, final
+from itertools import islice
+from typing import Final, NamedTuple, TypeAlias, cast, final
 
 from listener_policy import _intervals
 from listener_policy._display import described, quoted
@@ -32,6 +33,7 @@ _ANY: Final = "any"
 _IPV4_BITS: Final = 32
 _IPV6_BITS: Final = 128
 _LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
+_SHOWN_NESTED: Final = 8
 _SHORT_FORM = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}(?=/)")
 _LONGEST_SLIP: Final = 100
 _A_BLOCK = "`ip`, `ip/length` or `any`"
@@ -54,9 +56,10 @@ class CidrSet:
     True
     """
 
-    __slots__ = ("_bounds",)
+    __slots__ = ("_bounds", "_nested")
 
     _bounds: Bounds
+    _nested: tuple[tuple[str, str], ...]
 
     def __new__(cls, blocks: Iterable[Block] = ()) -> CidrSet:
         """Make the union; nothing is left to `__init__`, which could be called again."""
@@ -73,19 +76,29 @@ class CidrSet:
         return cls(blocks)
 
     @classmethod
-    def from_bounds(cls, bounds: Bounds) -> CidrSet:
+    def from_bounds(cls, bounds: Bounds, nested: tuple[tuple[str, str], ...] = ()) -> CidrSet:
         """The set of boundaries that are in normal form, as the engine makes them."""
         made = object.__new__(cls)
         made._bounds = bounds
+        made._nested = nested
         return made
 
     def __reduce__(self) -> tuple[object, ...]:
-        return CidrSet.from_bounds, (self._bounds,)
+        return CidrSet.from_bounds, (self._bounds, self._nested)
 
     @property
     def bounds(self) -> Bounds:
         """The set as boundaries on the line of `listener_policy.addresses`, for the engine."""
         return self._bounds
+
+    @property
+    def nested(self) -> tuple[tuple[str, str], ...]:
+        """Blocks that were given besides a block that they are in, as written, with that block.
+
+        Eight of them at most. They are what `lint` has to say about how a set is written, and no
+        part of what it is: equality does not look at them, and operations on sets leave none.
+        """
+        return self._nested
 
     def __contains__(self, address: Peer) -> bool:
         """Whether the address is in the set; a binary search.
@@ -182,7 +195,7 @@ def read_cidr_set(blocks: object, report: Callable[[int | None, Malformed], None
     """
     if isinstance(blocks, CidrSet):
         return blocks
-    ranges: list[tuple[int, int]] = []
+    read: list[_Written] = []
     if not isinstance(blocks, list | tuple | AbstractSet | Iterator):
         single = isinstance(blocks, str | IPv4Address | IPv6Address | IPv4Network | IPv6Network)
         hint = "put it in a list" if single else None
@@ -190,10 +203,44 @@ def read_cidr_set(blocks: object, report: Callable[[int | None, Malformed], None
         return CidrSet.from_bounds(EMPTY)
     for index, block in enumerate(cast("Iterable[object]", blocks)):
         try:
-            ranges += _parse_block(block)
+            read.append(_Written(_parse_block(block), block))
         except Malformed as malformed:
             report(index, malformed)
-    return CidrSet.from_bounds(_intervals.from_ranges(ranges))
+    ranges = [one for written in read for one in written.ranges]
+    bounds = _intervals.from_ranges(ranges)
+    if sum(end - start for start, end in ranges) == sum(bounds[1::2]) - sum(bounds[::2]):
+        return CidrSet.from_bounds(bounds)  # nothing is in it twice
+    return CidrSet.from_bounds(bounds, tuple(islice(_nested(read), _SHOWN_NESTED)))
+
+
+class _Written(NamedTuple):
+    """A block as ranges on the line of addresses, and as it was given."""
+
+    ranges: list[tuple[int, int]]
+    block: object
+
+    def is_within(self, other: _Written) -> bool:
+        """Whether the other has all addresses of this one."""
+        return all(
+            any(low <= start and end <= high for low, high in other.ranges)
+            for start, end in self.ranges
+        )
+
+
+def _nested(blocks: Iterable[_Written]) -> Iterator[tuple[str, str]]:
+    """The blocks that are within another of them, each with the largest one that it is in.
+
+    Blocks are within one another or apart, so the ones around a block are those that have begun
+    before it and have not ended.
+    """
+    around: list[_Written] = []
+    for written in sorted(blocks, key=lambda one: (one.ranges[0][0], -one.ranges[-1][1])):
+        around = [one for one in around if one.ranges[-1][1] > written.ranges[0][0]]
+        outer = next(filter(written.is_within, around), None)
+        if outer is None:
+            around.append(written)
+        else:
+            yield str(written.block), str(outer.block)
 
 
 def _index_path(index: int | None) -> str:

@@ -345,8 +345,6 @@ STEPS: Final = {
     for step in (
         *(load_documents, build_models, decide, decide_rcpt, connect, resolve, explain, ask_hooks),
         *(check_expectations, pickle_copy_compare, write_documents, write_json_schema),
-
-
         *(load_documents, build_models, decide, decide_rcpt, connect, resolve, ask_hooks),
         lint_policies,
         *(pickle_copy_compare, write_documents, write_json_schema),

@@ -201,3 +201,30 @@ def test_it_is_immutable_and_can_be_copied() -> None:
         cast("Any", made).other = 1
     assert pickle.loads(pickle.dumps(made)) == made
     assert copy.deepcopy(made) == made
+
+
+@given(blocks=st.lists(st.sampled_from(BLOCKS), max_size=6))
+def test_3_1_blocks_within_others_are_remembered_as_they_were_written(blocks: list[str]) -> None:
+    made = CidrSet(blocks)
+    assert all(inner in blocks and outer in blocks for inner, outer in made.nested)
+    assert all(CidrSet([inner]) <= CidrSet([outer]) for inner, outer in made.nested)
+    without = [block for block in blocks if block not in {inner for inner, _ in made.nested}]
+    assert not CidrSet(without).nested
+    kept = {outer for _, outer in made.nested}
+    assert CidrSet([*without, *kept]) == made
+    assert pickle.loads(pickle.dumps(made)).nested == made.nested
+    assert (made | made).nested == ()
+    for block in set(blocks):
+        others = list(blocks)
+        others.remove(block)
+        if any(CidrSet([block]) <= CidrSet([other]) for other in others):
+            assert made.nested
+
+
+@pytest.mark.parametrize("block", ["10.0.0.0/8", "any"])
+def test_many_blocks_within_one_cost_no_more_than_as_many_apart(block: str) -> None:
+    within = [f"10.{number // 256}.{number % 256}.0/24" for number in range(2000)]
+    apart = calls_made(lambda: CidrSet(within))
+    assert calls_made(lambda: CidrSet([*within, block])) < 2 * apart
+    assert calls_made(lambda: CidrSet([block] * 2000)) < 2 * apart
+    assert len(CidrSet([*within, block]).nested) == 8
