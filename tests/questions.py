@@ -102,6 +102,7 @@ def answer(policy: Policy, request: Request) -> Answer:
     return answer_of(policy, policy.decide(*request))
 
 
+@cache
 def is_inside(domain: str, pattern: str) -> bool:
     """Whether a domain is one that a pattern stands for."""
     name, pattern = model.canonical_domain(domain), pattern and model.canonical_pattern(pattern)
@@ -309,7 +310,9 @@ class World:
         return sorted({*mentioned, *ELSEWHERE} - {"*"})
 
 
-def peers(policies: Iterable[Policy], blocks: Iterable[str] = ()) -> list[str]:
+def peers(
+    policies: Iterable[Policy], blocks: Iterable[str] = (), sides: Sequence[int] = (0, -1)
+) -> list[str]:
     """The addresses on both sides of every edge of every block, and one more."""
     sets = [CidrSet([block]) for block in blocks]
     for policy in policies:
@@ -317,7 +320,7 @@ def peers(policies: Iterable[Policy], blocks: Iterable[str] = ()) -> list[str]:
         sets += [policy.relay_hosts, *(blocks for blocks in stated if blocks is not None)]
         for table in policy.config.entries.values():
             sets += [options.relay_from for options in table.values()]
-    edges = {edge + side for blocks in sets for edge in blocks.bounds for side in (0, -1)}
+    edges = {edge + side for blocks in sets for edge in blocks.bounds for side in sides}
     numbers = sorted(edge for edge in edges if 0 <= edge < LINE_END)
     return [*(str(ip_address(number)) for number in numbers), "203.0.113.9"]
 

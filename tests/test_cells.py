@@ -394,13 +394,17 @@ REFUSED: list[tuple[dict[str, object], str]] = [
 ]
 
 
+def never(*_: object) -> bool:
+    return False
+
+
 @pytest.mark.parametrize(("refinement", "message"), REFUSED)
 def test_a_refinement_that_is_wrong_is_told_by_its_place(
     refinement: dict[str, object], message: str
 ) -> None:
     policy = Policy.from_mapping({})
     for ask in (cells, find, find_rcpt):
-        predicate = () if ask is cells else (lambda _request, _decision: False,)
+        predicate = () if ask is cells else (never,)
         with pytest.raises(RequestError) as caught:
             untyped(ask)(policy, *predicate, **refinement)
         assert message in str(caught.value)
@@ -421,7 +425,7 @@ def test_anything_may_be_a_list_and_is_read_once() -> None:
     assert list(as_set) == list(cells(policy, blocks=["10.0.0.0/8"]))
 
 
-NO_POLICIES: list[object] = [None, "", PolicyConfig(), {}, Policy, HookPolicy(lambda *_: None)]
+NO_POLICIES: list[object] = [None, "", PolicyConfig(), {}, Policy, HookPolicy(untyped(never))]
 
 
 @pytest.mark.parametrize("other", NO_POLICIES, ids=lambda other: type(other).__name__)
@@ -431,8 +435,8 @@ def test_only_a_policy_can_be_analysed(other: object) -> None:
         lambda: cells(policy, wrong),
         lambda: equivalent(policy, wrong),
         lambda: diff(wrong, policy),
-        lambda: find(wrong, lambda *_: True),
-        lambda: find_rcpt(wrong, lambda *_: True),
+        lambda: find(wrong, never),
+        lambda: find_rcpt(wrong, never),
     ):
         with pytest.raises(RequestError, match=r"^policy: expected a `Policy`, found "):
             ask()
