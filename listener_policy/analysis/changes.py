@@ -42,7 +42,11 @@ class Effect(StrEnum):
 @final
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of what is answered: where, what, for whom, and a question that shows it."""
+    """One change of what is answered: where, what, for whom, and a question that shows it.
+
+    What it does to whom is told apart from what other changes do: of a change of what is said of
+    domains it is what it does to peers that stay inside or outside of `relay_hosts`.
+    """
 
     listeners: tuple[str, ...]
     """The listeners, canonical. `*` are all that are not listed, `0.0.0.0:port` and `[::]:port`
