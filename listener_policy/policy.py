@@ -13,6 +13,7 @@ the peer in sorted boundaries and the domain in the listener's index and then in
 from __future__ import annotations
 
 import hashlib
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, cast, final
@@ -23,7 +24,13 @@ from listener_policy._documents import Text
 from listener_policy._domain_map import DomainMap, governing
 from listener_policy._frozen import FrozenMapping
 from listener_policy._intervals import Bounds
-from listener_policy._memory import LONGEST_KEY, ROOM_FOR_DOMAINS, ROOM_FOR_LISTENERS, Memory
+from listener_policy._memory import (
+    LONGEST_KEY,
+    ROOM_FOR_DOMAINS,
+    ROOM_FOR_LISTENERS,
+    SEEN_LATELY,
+    Memory,
+)
 from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
 from listener_policy.addresses import Peer, octet_bounds, peer_octets
@@ -398,7 +405,7 @@ def _rebuilt(
 class _Governing:
     """Which entry governs a domain: by a listener's own index, then by that of listener `*`."""
 
-    __slots__ = ("_indexes", "_nothing", "_own_names", "_room", "_shared_names", "known")
+    __slots__ = ("_indexes", "_nothing", "_own_names", "_seen", "_shared_names", "known")
 
     def __init__(
         self, own: DomainMap[Entry], shared: DomainMap[Entry], nothing: Entry, room: int
@@ -408,12 +415,12 @@ class _Governing:
         self._indexes = (shared,) if own is NO_ENTRIES else (own, shared)
         self._nothing = nothing
         self.known = Memory[str, Entry](room)
-        self._room = room
+        self._seen = array("q", bytes(8 * SEEN_LATELY))
 
     def entry(self, domain: str, _connection: Connection | None = None, /) -> Entry:
         """The entry that governs a domain in any spelling, or the one that grants nothing (2.5).
 
-        A name that somebody has asked about is known. Most of the others are keys, which are
+        A name that was asked about twice is known. Most of the others are keys, which are
         canonical, or ordinary, which costs a regular expression; few need `canonical_domain`.
         Nothing is looked up before its length is known: to hash a text takes as long as it is.
         """
@@ -433,9 +440,11 @@ class _Governing:
                 return self._nothing
         entry = governing(name, self._indexes) or self._nothing
         if name and domain.isascii():
-            if len(known) >= self._room:
-                known.clear()
-            known[domain] = entry
+            seen, hashed = self._seen, hash(domain)
+            if seen[hashed % SEEN_LATELY] == hashed:
+                known.remember(domain, entry)
+            else:
+                seen[hashed % SEEN_LATELY] = hashed
         return entry
 
 

@@ -64,7 +64,7 @@ ADDRESS: Final = words("peer_octets inet_pton bisect_right")
 KNOWN: Final = words("_Governing.entry len get")
 ENVELOPE: Final = words("Connection._governing len rpartition get")
 STEP: Final = "partition get"
-STORED: Final = words("isascii len")
+PUT_ASIDE: Final = words("isascii hash")
 TAKEN: Final = words("Decision.taken __new__")
 RCPT_TAKEN: Final = words("RcptDecision.taken __new__")
 SENDER: Final = words("Grants.index bisect_right")
@@ -88,7 +88,8 @@ def test_a_name_that_was_asked_about_costs_these_calls(
         ("X.Example.COM.", [*TAKEN, *SENDER]),
         ("unheard.of", TAKEN),
     ):
-        policy.decide(LISTENER, "::1", name)
+        for _ in range(2):
+            policy.decide(LISTENER, "::1", name)
         assert calls(partial(policy.decide, LISTENER, PEER, name, "ann")) == [
             *DECIDE,
             *taken,
@@ -114,14 +115,15 @@ def test_a_name_that_is_new_costs_these_calls(
     policy.decide("mx", "::1", "")
     taken = TAKEN if name == "b.example" else [*TAKEN, *SENDER]
     seen = calls(lambda: policy.decide("mx", PEER, name, "ann"))
-    assert seen == [*DECIDE, *words(found), *STORED, *taken]
+    assert seen == [*DECIDE, *words(found), *PUT_ASIDE, *taken]
 
 
 @sizes
 def test_a_connection_and_its_recipients_cost_these_calls(entries: int, blocks: int) -> None:
     policy = policy_of(entries, blocks)
     sender, recipient = "ann@x.example.com", "bob@b.example"
-    policy.decide_rcpt(LISTENER, PEER, sender, recipient)
+    for _ in range(2):
+        policy.decide_rcpt(LISTENER, PEER, sender, recipient)
     assert calls(lambda: policy.connection(LISTENER, PEER)) == ["Policy.connection", *CONNECTION]
     connection = policy.connection(LISTENER, PEER)
     assert calls(lambda: connection.decide("b.example")) == ["Connection.decide", *KNOWN, *TAKEN]
@@ -138,7 +140,8 @@ def test_a_connection_and_its_recipients_cost_these_calls(entries: int, blocks: 
 def test_what_sockets_say_costs_these_calls() -> None:
     policy = policy_of(0, 1)
     listener, peer = ("10.1.2.3", 25), ("::ffff:10.0.0.7", 4711, 0, 0)
-    policy.decide(listener, peer, "b.example")
+    for _ in range(2):
+        policy.decide(listener, peer, "b.example")
     tuples = words("Policy._at len get peer_octets _host len inet_pton bisect_right")
     assert calls(lambda: policy.decide(listener, peer, "b.example")) == [
         *("Policy.decide", *tuples),
@@ -154,7 +157,8 @@ def test_what_sockets_say_costs_these_calls() -> None:
 
 def test_one_call_more_is_seen() -> None:
     policy = policy_of(0, 1)
-    policy.decide(LISTENER, PEER, "b.example")
+    for _ in range(2):
+        policy.decide(LISTENER, PEER, "b.example")
     plain = calls(lambda: policy.decide(LISTENER, PEER, "b.example"))
     assert calls(lambda: [policy.decide(LISTENER, PEER, "b.example"), hash("")]) == [*plain, "hash"]
 
