@@ -441,10 +441,11 @@ class _Governing:
         entry = governing(name, self._indexes) or self._nothing
         if name and domain.isascii():
             seen, hashed = self._seen, hash(domain)
-            if seen[hashed % SEEN_LATELY] == hashed:
+            place = hashed & (SEEN_LATELY - 1)  # a remainder would take three times as long
+            if seen[place] == hashed:
                 known.remember(domain, entry)
             else:
-                seen[hashed % SEEN_LATELY] = hashed
+                seen[place] = hashed
         return entry
 
 
