@@ -1,5 +1,6 @@
 """`equivalent` and `diff`, held against every question of small worlds, for thousands of pairs."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -289,6 +290,24 @@ def test_questions_of_equivalent_policies_are_answered_alike(
     request = data.draw(strategies.requests(data.draw(st.sampled_from([a, b]))))
     if answer(a, request) != answer(b, request):
         assert not equivalent(a, b)
+
+
+def test_a_change_as_json_has_it() -> None:
+    before = Policy.from_mapping({"a": {"relay_to": True}}, relay_hosts=["10.0.0.1"])
+    after = Policy.from_mapping({"a": {"log_oob": True}}, relay_hosts=[], dialect=Dialect.KUMOMTA)
+    changes = diff(before, after)
+    told = json.loads(json.dumps(changes.to_dict()))
+    assert told["widens"] is changes.widens is False
+    assert told["narrows"] is changes.narrows is True
+    hosts, entry = told["changes"]
+    assert hosts["lost"] == ["10.0.0.1"]
+    assert (hosts["before"], hosts["domains"], hosts["relay_to"]) == (None, [], None)
+    assert entry["before"] == {"listener": "*", "pattern": "a"}
+    assert entry["relay_to"] == [True, False]
+    assert entry["log_oob"] == ["Ignore", "LogThenRelay"]
+    assert entry["dialects"] == ["documented", "kumomta"]
+    assert entry["strangers"] == "narrows"
+    assert Request(**entry["witness"]) == changes.changes[1].witness
 
 
 # Changes that nobody wrote

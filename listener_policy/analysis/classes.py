@@ -386,11 +386,7 @@ class PeerClasses:
         self.stays: Final[dict[tuple[bool, ...], list[int]]] = {}
         """By membership in each of the sets, the boundaries of the addresses of which it holds."""
         for start, end in _segments(sets):
-            bounds = self.stays.setdefault(self.membership(start), [])
-            if bounds and bounds[-1] == start:
-                bounds[-1] = end
-            else:
-                bounds += (start, end)
+            self.stays.setdefault(self.membership(start), []).extend((start, end))
 
     def membership(self, address: int) -> tuple[bool, ...]:
         """In which of the sets that stay an address is."""
