@@ -1,6 +1,5 @@
 """docs/lint.md: every code is there, and its examples show what they are said to show."""
 
-import doctest
 import re
 from typing import Any, Final
 
@@ -62,9 +61,3 @@ def test_the_first_example_has_the_finding_and_the_second_has_not(code: LintCode
 def test_the_example_of_an_entry_that_governs_nothing() -> None:
     (code,) = blocks("unreachable-entry", "python")
     exec(code, {})
-
-
-def test_the_session_at_the_beginning_of_the_page() -> None:
-    session = doctest.DocTestParser().get_doctest(PAGE, {}, "lint.md", "lint.md", 0)
-    assert session.examples
-    assert doctest.DocTestRunner().run(session).failed == 0

@@ -34,7 +34,6 @@ from listener_policy.analysis.shadow_checks import (
 from listener_policy.analysis.subject import Subject, Table
 from listener_policy.decision import EntryRef
 from listener_policy.domains import canonical_pattern
-from listener_policy.errors import RequestError
 from listener_policy.listeners import EVERY_LISTENER, wildcard_listeners
 from listener_policy.policy import Policy
 from listener_policy.questions import Request
@@ -66,8 +65,6 @@ def lint(
     ...     print(finding.severity, finding.code, finding.path)
     error open-relay "*".relay_to
     """
-    if not isinstance(cast("object", policy), Policy):
-        raise RequestError(f"policy: expected a `Policy`, found {described(policy)}")
     routes = None if routing_domains is None else _routes(routing_domains)
     subject = Subject(policy)
     found = [*_relay_hosts(subject), *_listeners(subject)]

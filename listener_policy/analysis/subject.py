@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, reduce
 from typing import Final, NamedTuple
 
@@ -57,14 +57,16 @@ class Subject:
     """A policy, and what is to be known about all of it."""
 
     def __init__(self, policy: Policy) -> None:
+        """Look at a policy. Raises `RequestError` for anything but a `Policy`."""
         self._lexicon = Lexicon()
+        self.view: Final = View(policy, self._lexicon)
         self.policy: Final = policy
         self.entries: Final[Mapping[str, Mapping[str, ListenerDomain]]] = policy.config.entries
         self.dialect: Final = policy.dialect
-        self.view: Final = View(policy, self._lexicon)
         self._classes = listener_classes([self.view])
         self.unlisted: Final = self._classes[0].representative
         """A listener that is not listed: only the entries of listener `*` hold there."""
+        self._strangers: dict[str, tuple[str, str] | None] = {}
 
     @cached_property
     def views(self) -> dict[Dialect, View]:
@@ -90,12 +92,14 @@ class Subject:
             found.setdefault(one.name, one.representative)
         return found
 
-    def listeners_of(self, listener: str) -> list[str]:
+    def _listeners_of(self, listener: str) -> Iterator[str]:
         """Listeners that stand for all at which the entries of one count and none hides them."""
         if listener != EVERY_LISTENER:
-            return [listener]
-        representatives = (one.representative for one in self._classes)
-        return [one for one in representatives if not self.view.has_own(one)]
+            yield listener
+            return
+        for one in self._classes:
+            if not self.view.has_own(one.representative):
+                yield one.representative
 
     @cached_property
     def relay_hosts_everywhere(self) -> Bounds:
@@ -104,14 +108,19 @@ class Subject:
         return reduce(_intervals.intersection, hosts)
 
     def stranger_at(self, listener: str) -> tuple[str, str] | None:
-        """A listener of `listeners_of`, and a peer that may not relay there as the null sender."""
-        for one in self.listeners_of(listener):
+        """A listener where the entries of one count, and who may not relay there as `<>`."""
+        if listener not in self._strangers:
+            self._strangers[listener] = next(self._strangers_at(listener), None)
+        return self._strangers[listener]
+
+    def _strangers_at(self, listener: str) -> Iterator[tuple[str, str]]:
+        for one in self._listeners_of(listener):
             null_sender = self.view.governing(one, DomainClass("", ""))
-            listed = _intervals.union(self.view.relay_hosts_at(one), null_sender.saying.relay_from)
-            peer = _stranger(listed)
+            peer = _stranger(
+                _intervals.union(self.view.relay_hosts_at(one), null_sender.saying.relay_from)
+            )
             if peer is not None:
-                return one, peer
-        return None
+                yield one, peer
 
 
 class Table:
