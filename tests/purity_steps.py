@@ -27,7 +27,16 @@ from listener_policy import (
     envelope_domain,
     evaluate,
 )
-from listener_policy.analysis import expectations_json_schema, lint, run_expectations
+from listener_policy.analysis import (
+    cells,
+    diff,
+    equivalent,
+    expectations_json_schema,
+    find,
+    find_rcpt,
+    lint,
+    run_expectations,
+)
 
 GUIDE: Final = """
 ["*"]
@@ -139,6 +148,15 @@ def lint_policies() -> None:
     for policy in POLICIES:
         findings = lint(policy, routing_domains={"example.com": "mx"}, progress=max)
         ANSWERS.extend((str(finding), str(finding.to_dict())) for finding in findings)
+
+
+def compare_and_search() -> None:
+    before, after = POLICIES[0], POLICIES[-1]
+    found = diff(before, after)
+    ANSWERS.extend((equivalent(before, after), str(found), str(found.to_dict())))
+    ANSWERS.extend(cells(before, after, blocks=["10.0.0.0/8"], domains=["*.b\u00fccher.example"]))
+    ANSWERS.append(find(before, lambda request, decision: decision.may_send and not request.auth))
+    ANSWERS.append(find_rcpt(after, lambda request, decision: decision.relay and not request))
 
 
 def ask_hooks() -> None:
@@ -344,7 +362,7 @@ STEPS: Final = {
     step.__name__: step
     for step in (
         *(load_documents, build_models, decide, decide_rcpt, connect, resolve, explain, ask_hooks),
-        *(check_expectations, lint_policies, pickle_copy_compare),
+        *(check_expectations, lint_policies, compare_and_search, pickle_copy_compare),
         *(write_documents, write_json_schema),
         *(refuse_documents, refuse_requests, refuse_arguments, refuse_models),
     )

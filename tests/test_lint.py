@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import DIALECTS, esmtp, problems_of, untyped
 from test_docs import EXAMPLES
 
 from listener_policy import (
+    CidrSet,
     ConfigError,
     Dialect,
     EntryRef,
@@ -21,7 +23,7 @@ from listener_policy import (
     RequestError,
     strategies,
 )
-from listener_policy.analysis import LINT_CODES, Finding, LintCode, Severity, lint
+from listener_policy.analysis import LINT_CODES, Finding, LintCode, Severity, equivalent, lint
 from listener_policy.analysis.findings import entry_path
 
 SMALL_COMPANY: Final = """
@@ -464,3 +466,29 @@ def test_everything_that_is_wrong_with_routes_is_told() -> None:
 def test_what_is_no_policy_is_refused() -> None:
     with pytest.raises(RequestError, match="expected a `Policy`, found a table"):
         lint(untyped({}))
+
+
+@given(
+    blocks=st.lists(
+        st.sampled_from(["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "::1", "::/64", "192.0.2.7"]),
+        max_size=4,
+    )
+)
+def test_3_1_blocks_inside_others_add_nothing(blocks: list[str]) -> None:
+    nested = any(
+        CidrSet([block]) <= CidrSet([other])
+        for index, block in enumerate(blocks)
+        for other in blocks[:index] + blocks[index + 1 :]
+    )
+    entry = {"example.com": {"relay_from": blocks}}
+    policy = Policy.from_mapping(entry, relay_hosts=blocks)
+    found = [finding for finding in lint(policy) if finding.code is LintCode.NESTED_BLOCK]
+    paths = {finding.path for finding in found}
+    assert paths == ({'"example.com".relay_from', "relay_hosts"} if nested else set())
+    kept = CidrSet(blocks).to_list()
+    fewer = Policy.from_mapping({"example.com": {"relay_from": kept}}, relay_hosts=kept)
+    assert equivalent(policy, fewer)
+    assert LintCode.NESTED_BLOCK not in {finding.code for finding in lint(fewer)}
+    for finding in found:
+        assert isinstance(finding.witness, Request)
+        assert policy.decide(*finding.witness).relay_hosts

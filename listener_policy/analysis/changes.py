@@ -49,9 +49,9 @@ class Change:
     """
 
     listeners: tuple[str, ...]
-    """The listeners, canonical. `*` are all that are not listed, `0.0.0.0:port` and `[::]:port`
-    those of a family and port that are not; in a change of what is said of domains, `*` are all
-    listeners where no entry of their own governs the domain."""
+    """The listeners, canonical. If `relay_hosts` change, `*` are all that are not listed, and
+    `0.0.0.0:port` and `[::]:port` include those of a family and port that are not. If what is said
+    of domains changes, `*` are all listeners where no entry of their own governs them."""
     domains: tuple[str, ...]
     """The domains, as patterns: `*.suffix` stands for the names below a suffix for which there is
     nothing nearer, `""` for the null sender, `[*]` for literals that are not listed. Empty if
@@ -75,7 +75,8 @@ class Change:
     log_arf: tuple[LogReport, LogReport] | None
     """`log_arf` before and after, if it changes, booleans resolved by the dialect (S2)."""
     dialects: tuple[Dialect, Dialect] | None
-    """The dialects before and after, if they make something else of the same options (S3, S4)."""
+    """The dialects before and after, if they differ: they read the same options otherwise (S2 to
+    S4)."""
     strangers: Effect
     """What it does to peers that are not listed and have not authenticated as anybody listed."""
     listed_peers: Effect

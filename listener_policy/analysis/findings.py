@@ -49,6 +49,7 @@ class LintCode(StrEnum):
     DIALECTS_DIFFER = "dialects-differ"
     TTL_IGNORED = "ttl-ignored"
     APEX_NOT_COVERED = "apex-not-covered"
+    NESTED_BLOCK = "nested-block"
     BLOCK_IN_RELAY_HOSTS = "block-in-relay-hosts"
     LOOPBACK_LEFT_OUT = "loopback-left-out"
     UNROUTED_RELAY_TO = "unrouted-relay-to"
@@ -172,6 +173,12 @@ LINT_CODES: Final = FrozenMapping(
             _SUSPICION,
             "a wildcard grants something that is not granted for the name that it is below, which "
             "it does not govern",
+        ),
+        LintCode.NESTED_BLOCK: LintRule(
+            _NOTICE,
+            _PROVED,
+            "a block of a `relay_from` or `relay_hosts` that is inside another block of the same "
+            "list, so that it changes nothing",
         ),
         LintCode.BLOCK_IN_RELAY_HOSTS: LintRule(
             _NOTICE,

@@ -26,6 +26,7 @@ _SHOWN: Final = 3
 
 def relay_hosts_findings(blocks: CidrSet, path: str, listener: str) -> Iterator[Finding]:
     """What is found about `relay_hosts`, which hold at a listener."""
+    yield from _nested_findings(blocks, path, Request(listener, "", OUTSIDE))
     if at_large(blocks.bounds):
         yield Finding(
             LintCode.OPEN_RELAY,
@@ -60,6 +61,7 @@ def grant_findings(entry: Governed) -> Iterator[Finding]:
 def _relay_from_findings(entry: Governed) -> Iterator[Finding]:
     """What is found about the peers that may relay mail from the domains of an entry."""
     table, blocks, path = entry.table, entry.options.relay_from, f"{entry.path}.relay_from"
+    yield from _nested_findings(blocks, path, Request(table.asked_at, "", entry.domain))
     if at_large(blocks.bounds):
         peer = peer_of(blocks.bounds, table.hosts)
         yield Finding(
@@ -86,6 +88,20 @@ def _relay_from_findings(entry: Governed) -> Iterator[Finding]:
             f"{_block_names(within)}: may relay anything already, by `relay_hosts` at {where}",
             "take it off this list, or off `relay_hosts` if it is to send for this domain alone",
             Request(table.asked_at, peer_of(CidrSet(within).bounds), entry.domain),
+        )
+
+
+def _nested_findings(blocks: CidrSet, path: str, ask: Request) -> Iterator[Finding]:
+    """What is found about blocks that were written inside others of a list."""
+    if blocks.nested:
+        shown = [f"{quoted(inner)} in {quoted(outer)}" for inner, outer in blocks.nested[:_SHOWN]]
+        more = " and others" if len(blocks.nested) > _SHOWN else ""
+        yield Finding(
+            LintCode.NESTED_BLOCK,
+            path,
+            f"blocks inside others of the list add nothing: {', '.join(shown)}{more}",
+            "remove the smaller block, or the larger one if it is not meant",
+            ask._replace(peer=peer_of(CidrSet([blocks.nested[0][0]]).bounds)),
         )
 
 
