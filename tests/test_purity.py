@@ -17,12 +17,16 @@ import listener_policy
 
 TESTS: Final = Path(__file__).parent
 PACKAGE: Final = Path(listener_policy.__file__).parent
-DOORS: Final = {"__main__.py", "strategies.py"}
-"""The modules that may import what they like: the command line, and what is for tests."""
 MODULES: Final = {
     path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_bytes(), str(path))
     for path in sorted(PACKAGE.rglob("*.py"))
 }
+DOORS: Final = {
+    "__main__.py",
+    "strategies.py",
+    *(name for name in MODULES if name.startswith("_command_line/")),
+}
+"""The modules that may import what they like: the command line, and what is for tests."""
 IMPORTED: Final = frozenset(
     """
     __future__ abc array bisect codecs collections copy dataclasses datetime difflib encodings enum
@@ -106,7 +110,8 @@ def loaded_by_import(prelude: str) -> set[str]:
     """The names of what the package, its parts and whatever they import are called."""
     loaded: list[str] = json.loads(run("-c", LOADED_BY_IMPORT.format(prelude=prelude)))
     assert "listener_policy.policy" in loaded
-    assert {"listener_policy.__main__", "listener_policy.strategies"} & set(loaded) == set()
+    doors = {"__main__", "_command_line", "strategies"}
+    assert {f"listener_policy.{door}" for door in doors} & set(loaded) == set()
     return {name.partition(".")[0] for name in loaded}
 
 
