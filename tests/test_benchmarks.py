@@ -15,7 +15,7 @@ from benchmarks import careful, deciding, engines, floor, loading, networks
 from benchmarks.checks import DifferentAnswersError, check_deciding, check_same
 from benchmarks.context import Context, Settings
 from benchmarks.measuring import Candidate, Spread, collecting, compared, fresh, times_of
-from benchmarks.report import Table, Target, markdown
+from benchmarks.report import BEGIN, END, Table, Target, markdown, with_figures
 from benchmarks.workload import EVERYONE, OTHER, OWN, Workload, workload
 
 from listener_policy import Policy
@@ -295,11 +295,13 @@ def test_a_table_shows_figures_beside_their_targets() -> None:
         "| decide | at most 1.60 | 1.50 (1.40 to 1.72) pass | 1.70 miss |",
         "| floor |  | 1.00 |  |",
         "",
+        "### Measured on",
+        "",
+        "cpu count 2.",
+        "",
         "Left out:",
         "",
         "- x: absent",
-        "",
-        "Measured on: cpu count 2.",
     ]
 
 
@@ -329,11 +331,12 @@ def test_the_command_measures_everything_and_the_page_shows_what_it_tells(
     report = told_by_the_command(["--write", str(page)], monkeypatch, capsys)
     told = rows(report)
     assert len(told) >= 10
-    before, _, after = PAGE.read_text(encoding="utf-8").partition(command.BEGIN)
-    shown, _, after = after.partition(command.END)
-    assert page.read_text(encoding="utf-8") == (
-        f"{before}{command.BEGIN}\n{report}\n{command.END}{after}"
-    )
+    before, _, after = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    shown, _, after = after.partition(END)
+    written = page.read_text(encoding="utf-8")
+    assert written.startswith(before + BEGIN)
+    assert written.endswith(END + after)
+    assert rows(written) == {**rows(shown), **told}
     absent = {"analysis", "networks", "engines"}  # what is not installed is not told
     for title, cases in rows(shown).items():
         if title in told:
@@ -359,7 +362,18 @@ def test_a_group_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_page_without_a_place_for_figures_is_refused() -> None:
     with pytest.raises(ValueError, match="figures: begin"):
-        command.with_figures("# Page\n", "### Figures")
+        with_figures("# Page\n", "### Figures")
+
+
+def test_figures_that_are_not_measured_again_stay() -> None:
+    page = f"# Page\n\n{BEGIN}{END}\nText\n"
+    machine = "### Measured on\n\nx."
+    page = with_figures(page, f"### A\n\n| 1 |\n\n### B\n\n| 2 |\n\n{machine}\n")
+    page = with_figures(page, f"### C\n\n| 4 |\n\n### A\n\n| 3 |\n\n{machine}\n")
+    assert page == (
+        f"# Page\n\n{BEGIN}\n### A\n\n| 3 |\n\n### B\n\n| 2 |\n\n### C\n\n| 4 |\n\n"
+        f"{machine}\n\n{END}\nText\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from benchmarks import analysis, deciding, engines, loading, networks
 from benchmarks.checks import check_deciding
 from benchmarks.context import Context, Settings
 from benchmarks.measuring import about_the_machine
-from benchmarks.report import Table, markdown
+from benchmarks.report import Table, markdown, with_figures
 from benchmarks.workload import BLOCKS
 
 GROUPS: Final = (*deciding.GROUPS, "networks", "engines", "loading", "analysis")
@@ -30,8 +30,6 @@ QUICK: Final = Settings(
     block_counts=(4, 100, 1_000),
     analysis_sizes=(10,),
 )
-BEGIN: Final = "<!-- figures: begin -->\n"
-END: Final = "<!-- figures: end -->\n"
 
 
 def tables(groups: Sequence[str], settings: Settings, skipped: list[str]) -> Iterator[Table]:
@@ -84,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, action="append", help="entries; may be repeated")
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds")
     parser.add_argument("--json", action="store_true", help="JSON instead of Markdown")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the figures on a page")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the figures on a page")
     given = parser.parse_args(arguments)
     unknown = sorted(set(given.groups) - set(GROUPS))
     if unknown:
@@ -115,15 +113,6 @@ def settings_of(*, quick: bool, sizes: Sequence[int] | None) -> Settings:
     return replace(
         settings, sizes=tuple(sizes), loading_sizes=tuple(sizes), analysis_sizes=tuple(sizes)
     )
-
-
-def with_figures(page: str, report: str) -> str:
-    """A page with a report in the place of its figures."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"expected {BEGIN.strip()} and {END.strip()} on the page")
-    return f"{before}{begin}\n{report}\n\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What is told: tables of figures, the targets beside them, as Markdown or as JSON."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.measuring import Spread
 
@@ -105,10 +106,38 @@ def _number(value: float) -> str:
 
 
 def markdown(tables: Sequence[Table], skipped: Iterable[str], machine: dict[str, str]) -> str:
-    """The whole report."""
-    parts = [table.markdown() for table in tables]
+    """The whole report: a section for each table, and one about the machine."""
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
+    parts = [*(table.markdown() for table in tables), f"{_MACHINE}\n\n{told}."]
     left_out = [f"- {reason}" for reason in skipped]
     if left_out:
         parts.append("\n".join(["Left out:", "", *left_out]))
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
-    return "\n\n".join([*parts, f"Measured on: {told}."])
+    return "\n\n".join(parts)
+
+
+_MACHINE: Final = "### Measured on"
+
+
+def with_figures(page: str, report: str) -> str:
+    """A page with the sections of a report in the place of its figures.
+
+    What the report does not tell about stays. Raises `ValueError` if the page has no such place.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    figures, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"expected {BEGIN.strip()} and {END.strip()} on the page")
+    sections = {**_sections(figures), **_sections(report)}
+    sections[_MACHINE] = sections.pop(_MACHINE)  # to the end
+    told = "\n\n".join(sections.values())
+    return f"{before}{begin}\n{told}\n\n{end}{after}"
+
+
+BEGIN: Final = "<!-- figures: begin -->\n"
+END: Final = "<!-- figures: end -->\n"
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The sections of a report, by their headings."""
+    parts = re.split(r"^(?=### )", text, flags=re.MULTILINE)
+    return {part.partition("\n")[0]: part.strip() for part in parts if part.startswith("###")}
