@@ -88,7 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
     settings = settings_of(quick=given.quick, sizes=given.size)
-    machine = about_the_machine()
+    machine = {
+        **about_the_machine(),
+        "rounds": str(settings.rounds),
+        "questions_in_a_round": str(settings.count),
+    }
     skipped: list[str] = []
     found = list(tables(given.groups or GROUPS, settings, skipped))
     report = markdown(found, skipped, machine)

@@ -188,7 +188,13 @@ def fresh(text: str) -> str:
     return text.encode().decode()
 
 
-ABOUT: Final = ("cpu_model_name", "cpu_count", "python_implementation", "python_version")
+ABOUT: Final = (
+    "cpu_model_name",
+    "cpu_count",
+    "python_implementation",
+    "python_version",
+    "load_avg_1min",
+)
 
 
 def about_the_machine() -> dict[str, str]:
