@@ -62,7 +62,6 @@ from listener_policy import (
     envelope_domain,
     evaluate,
 )
-from listener_policy.analysis import LINT_CODES, Finding, LintCode, LintRule, Severity, lint
 
 LISTENER = "10.1.2.3:25"
 PEER = "10.0.0.7"
@@ -421,23 +420,6 @@ def test_errors() -> None:
         with pytest.raises(AttributeError):
             problem.path = ""  # type: ignore[misc]
     error = RequestError("peer: expected an address")
-
-
-def test_findings() -> None:
-    routes = {"*.example.com": "mx.example.com"}
-    findings = lint(Policy.from_mapping({"*": {"relay_to": True}}), routing_domains=routes)
-    assert_type(findings, tuple[Finding, ...])
-    for finding in findings:
-        assert_type(finding.code, LintCode)
-        assert_type(finding.severity, Severity)
-        assert_type(finding.witness, Request | RcptRequest | None)
-        assert_type(finding.to_dict(), dict[str, object])
-        assert_type(LINT_CODES[finding.code], LintRule)
-        code: str = finding.code
-        assert (code, finding.proved) == ("open-relay", True)
-    assert_type(lint(Policy.from_toml(""), progress=print), tuple[Finding, ...])
-    with pytest.raises(ConfigError):
-        lint(Policy.from_toml(""), routing_domains=["a.com"])  # type: ignore[arg-type]
 
 
 def test_enumerations() -> None:

@@ -173,6 +173,23 @@ def test_expectations() -> None:
         run_expectations(BEFORE)  # type: ignore[call-arg]
 
 
+def test_findings() -> None:
+    routes = {"*.example.com": "mx.example.com"}
+    findings = lint(Policy.from_mapping({"*": {"relay_to": True}}), routing_domains=routes)
+    assert_type(findings, tuple[Finding, ...])
+    for finding in findings:
+        assert_type(finding.code, LintCode)
+        assert_type(finding.severity, Severity)
+        assert_type(finding.witness, Request | RcptRequest | None)
+        assert_type(finding.to_dict(), dict[str, object])
+        assert_type(LINT_CODES[finding.code], LintRule)
+        code: str = finding.code
+        assert (code, finding.proved) == ("open-relay", True)
+    assert_type(lint(Policy.from_toml(""), progress=print), tuple[Finding, ...])
+    with pytest.raises(ConfigError):
+        lint(Policy.from_toml(""), routing_domains=["a.com"])  # type: ignore[arg-type]
+
+
 def test_every_public_name_is_written_here() -> None:
     tree = ast.parse(Path(__file__).read_bytes())
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
