@@ -24,7 +24,7 @@ from listener_policy import (
     strategies,
 )
 from listener_policy.analysis import LINT_CODES, Finding, LintCode, Severity, equivalent, lint
-from listener_policy.analysis.findings import entry_path
+from listener_policy.analysis.linting.findings import entry_path
 
 SMALL_COMPANY: Final = """
 ["*"]

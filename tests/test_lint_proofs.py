@@ -33,8 +33,8 @@ from listener_policy.analysis import (
     find_rcpt,
     lint,
 )
-from listener_policy.analysis.findings import entry_path
-from listener_policy.analysis.internet import PUBLIC, at_large
+from listener_policy.analysis.linting.findings import entry_path
+from listener_policy.analysis.linting.internet import PUBLIC, at_large
 
 OPTIONS = ("relay_to", "relay_from", "relay_from_authz", "log_oob", "log_arf")
 UNLISTED = "a listener without entries"

@@ -113,22 +113,6 @@ def test_differences() -> None:
             change.witness = Request("mx", "::1", "")  # type: ignore[misc]
 
 
-def test_linting() -> None:
-    findings = lint(BEFORE, routing_domains={"*.example.com": "mx.example.net"})
-    assert_type(findings, tuple[Finding, ...])
-    assert_type(lint(BEFORE, progress=max), tuple[Finding, ...])
-    for finding in findings:
-        assert_type(finding.code, LintCode)
-        assert_type(finding.severity, Severity)
-        assert_type((finding.path, finding.message, finding.hint), tuple[str, str, str])
-        assert_type(finding.proved, bool)
-        assert_type(finding.witness, Request | RcptRequest | None)
-        assert_type(finding.to_dict(), dict[str, object])
-        assert_type(LINT_CODES[finding.code], LintRule)
-        with pytest.raises(AttributeError):
-            finding.path = ""  # type: ignore[misc]
-
-
 EXPECTATIONS = """
 [[expect]]
 name = "strangers cannot relay"

@@ -19,7 +19,7 @@ from listener_policy._display import printable
 from listener_policy._documents import parse_toml
 from listener_policy._problems import ProblemList
 from listener_policy.analysis import Finding, LintCode, Severity, lint
-from listener_policy.analysis.findings import entry_path, table_path
+from listener_policy.analysis.linting.findings import entry_path, table_path
 from listener_policy.config import PolicyConfig
 from listener_policy.decision import EntryRef
 from listener_policy.errors import ConfigError

@@ -16,14 +16,14 @@ from listener_policy.analysis.expectations import (
     Mismatch,
     run_expectations,
 )
-from listener_policy.analysis.findings import (
+from listener_policy.analysis.linting.findings import (
     LINT_CODES,
     Finding,
     LintCode,
     LintRule,
     Severity,
 )
-from listener_policy.analysis.lint import lint
+from listener_policy.analysis.linting.lint import lint
 from listener_policy.analysis.recipients import find_rcpt
 
 __all__ = [

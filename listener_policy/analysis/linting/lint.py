@@ -18,20 +18,20 @@ from typing import Final, cast
 from listener_policy._display import described, quoted, quoted_key
 from listener_policy._problems import Malformed, ProblemList
 from listener_policy.addresses import IPV4_END, ip_address, parse_socket_address
-from listener_policy.analysis.entry_checks import (
+from listener_policy.analysis.linting.entry_checks import (
     DEFAULT_NAMES,
     key_findings,
     option_findings,
     route_findings,
 )
-from listener_policy.analysis.findings import Finding, LintCode, entry_path, table_path
-from listener_policy.analysis.grant_checks import grant_findings, relay_hosts_findings
-from listener_policy.analysis.shadow_checks import (
+from listener_policy.analysis.linting.findings import Finding, LintCode, entry_path, table_path
+from listener_policy.analysis.linting.grant_checks import grant_findings, relay_hosts_findings
+from listener_policy.analysis.linting.shadow_checks import (
     DialectCheck,
     hidden_findings,
     neighbour_findings,
 )
-from listener_policy.analysis.subject import Subject, Table
+from listener_policy.analysis.linting.subject import Subject, Table
 from listener_policy.decision import EntryRef
 from listener_policy.domains import canonical_pattern
 from listener_policy.listeners import EVERY_LISTENER, wildcard_listeners

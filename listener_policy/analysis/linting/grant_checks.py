@@ -8,9 +8,9 @@ from typing import Final
 from listener_policy import _intervals
 from listener_policy._display import quoted
 from listener_policy._intervals import EMPTY, Bounds
-from listener_policy.analysis.findings import Finding, LintCode
-from listener_policy.analysis.internet import at_large, broad_blocks
-from listener_policy.analysis.subject import OUTSIDE, Governed, envelope, peer_of
+from listener_policy.analysis.linting.findings import Finding, LintCode
+from listener_policy.analysis.linting.internet import at_large, broad_blocks
+from listener_policy.analysis.linting.subject import OUTSIDE, Governed, envelope, peer_of
 from listener_policy.decision import Dialect, LogReport
 from listener_policy.domains import EVERY_DOMAIN
 from listener_policy.listeners import EVERY_LISTENER

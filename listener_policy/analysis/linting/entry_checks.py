@@ -7,9 +7,9 @@ from typing import Final
 
 from listener_policy._display import quoted
 from listener_policy.analysis.classes import DomainClass
-from listener_policy.analysis.findings import Finding, LintCode
-from listener_policy.analysis.removal import next_pattern
-from listener_policy.analysis.subject import (
+from listener_policy.analysis.linting.findings import Finding, LintCode
+from listener_policy.analysis.linting.removal import next_pattern
+from listener_policy.analysis.linting.subject import (
     OPTIONS,
     Governed,
     asked_for,

@@ -17,9 +17,9 @@ from listener_policy.analysis.classes import (
     View,
     listener_classes,
 )
-from listener_policy.analysis.findings import entry_path
-from listener_policy.analysis.internet import PUBLIC
-from listener_policy.analysis.removal import Removals
+from listener_policy.analysis.linting.findings import entry_path
+from listener_policy.analysis.linting.internet import PUBLIC
+from listener_policy.analysis.linting.removal import Removals
 from listener_policy.decision import Dialect, EntryRef
 from listener_policy.listeners import EVERY_LISTENER
 from listener_policy.options import ListenerDomain
