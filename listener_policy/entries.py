@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from listener_policy._intervals import EMPTY
-from listener_policy.addresses import octet_bounds
 from listener_policy.decision import (
     OUTCOMES,
     VERDICTS,
@@ -55,7 +54,7 @@ def compiled(options: ListenerDomain, dialect: Dialect) -> Grants:
     )
     return Grants(
         options.relay_from.bounds,
-        octet_bounds(options.relay_from.bounds),
+        options.relay_from.octets,
         options.relay_from_authz,
         OUTCOMES[fixed],
         VERDICTS[dialect, fixed],

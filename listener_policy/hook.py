@@ -14,7 +14,7 @@ from typing import TypeAlias, final
 
 from listener_policy._display import described
 from listener_policy._problems import ProblemList
-from listener_policy.addresses import Peer, octet_bounds, peer_octets
+from listener_policy.addresses import Peer, peer_octets
 from listener_policy.connection import AnyPolicy, Connection, checked_identity
 from listener_policy.decision import Decision, Dialect, Entry, check_dialect
 from listener_policy.domains import canonical_domain
@@ -72,7 +72,7 @@ class HookPolicy(AnyPolicy):
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection; see `Policy.connection`."""
         name = canonical_listener(listener)
-        relay_hosts = octet_bounds(self._relay_hosts.of(self._relay_hosts.source(name)).bounds)
+        relay_hosts = self._relay_hosts.of(self._relay_hosts.source(name)).octets
         rules = _HookRules(self._dialect, relay_hosts, name, self._get_listener_domain)
         return Connection.made(rules, listener, peer, auth)
 
@@ -131,9 +131,7 @@ def evaluate(
     octets = peer_octets(peer)
     identity = checked_identity(auth)
     entry = _entry("options", options, dialect)
-    return Decision.taken(
-        entry, bisect_right(octet_bounds(hosts.bounds), octets) & 1, octets, identity
-    )
+    return Decision.taken(entry, bisect_right(hosts.octets, octets) & 1, octets, identity)
 
 
 def _entry(what: str, options: object, dialect: Dialect) -> Entry:

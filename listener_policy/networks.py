@@ -20,6 +20,7 @@ from listener_policy.addresses import (
     IPAddress,
     Peer,
     ip_address,
+    octet_bounds,
     parse_address,
     peer_address,
 )
@@ -56,10 +57,11 @@ class CidrSet:
     True
     """
 
-    __slots__ = ("_bounds", "_nested")
+    __slots__ = ("_bounds", "_nested", "_octets")
 
     _bounds: Bounds
     _nested: tuple[tuple[str, str], ...]
+    _octets: tuple[bytes, ...] | None
 
     def __new__(cls, blocks: Iterable[Block] = ()) -> CidrSet:
         """Make the union; nothing is left to `__init__`, which could be called again."""
@@ -81,6 +83,7 @@ class CidrSet:
         made = object.__new__(cls)
         made._bounds = bounds
         made._nested = nested
+        made._octets = None
         return made
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -90,6 +93,14 @@ class CidrSet:
     def bounds(self) -> Bounds:
         """The set as boundaries on the line of `listener_policy.addresses`, for the engine."""
         return self._bounds
+
+    @property
+    def octets(self) -> tuple[bytes, ...]:
+        """The boundaries as octets, as decisions compare them; made when they are first needed."""
+        octets = self._octets
+        if octets is None:
+            octets = self._octets = octet_bounds(self._bounds)
+        return octets
 
     @property
     def nested(self) -> tuple[tuple[str, str], ...]:

@@ -33,7 +33,7 @@ from listener_policy._memory import (
 )
 from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
-from listener_policy.addresses import Peer, octet_bounds, peer_octets
+from listener_policy.addresses import Peer, peer_octets
 from listener_policy.config import PolicyConfig, checked, config_of
 from listener_policy.connection import AnyPolicy, Connection, checked_identity
 from listener_policy.decision import (
@@ -214,10 +214,7 @@ class Policy(AnyPolicy):
             listener: _Governing(own, shared, NO_ENTRY[dialect], room)
             for listener, own in indexes.items()
         }
-        hosts = {
-            source: octet_bounds(relay_hosts.of(source).bounds)
-            for source in (None, *relay_hosts.stated)
-        }
+        hosts = {source: relay_hosts.of(source).octets for source in (None, *relay_hosts.stated)}
         policy._listed = {
             listener: _Rules(
                 dialect, hosts[relay_hosts.source(listener)], listed.get(listener, unlisted)

@@ -265,15 +265,20 @@ def test_standard_output_that_is_closed(
 def test_ctrl_c_is_quiet(tmp_path: Path, before: str) -> None:
     fifo = tmp_path / "fifo.toml"
     os.mkfifo(fifo)
-    process = subprocess.Popen(
-        [*COMMAND, "diff", before, str(fifo)],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    # a shell starts what runs in the background with the signal ignored, and children inherit that
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [*COMMAND, "diff", before, str(fifo)],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     with opened_for_writing(fifo, process):
         process.send_signal(signal.SIGINT)
-        assert process.communicate() == (b"", b"")
+        assert process.communicate(timeout=60) == (b"", b"")
     assert process.returncode == 130
 
 

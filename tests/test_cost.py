@@ -11,8 +11,9 @@ from types import FrameType
 from typing import Any, Final
 
 import pytest
+from support import calls_made
 
-from listener_policy import Dialect, Policy
+from listener_policy import CidrSet, Dialect, HookPolicy, ListenerDomain, Policy, evaluate
 
 LISTENER: Final = "10.1.2.3:25"
 PEER: Final = "10.0.0.7"
@@ -273,3 +274,17 @@ def test_the_deepest_name_costs_few_steps(dialect: Dialect) -> None:
     deepest = ".".join("a" * 127)
     ordinary = len(calls(lambda: policy.decide(LISTENER, PEER, "new.example.com")))
     assert len(calls(lambda: policy.decide(LISTENER, PEER, deepest))) <= 3 * ordinary
+
+
+@pytest.mark.parametrize("blocks", [1, 2_000])
+def test_a_hook_is_asked_at_the_same_cost_whatever_the_number_of_blocks(blocks: int) -> None:
+    networks = CidrSet([f"10.{number // 256}.{number % 256}.0/25" for number in range(blocks)])
+    options = ListenerDomain(relay_from=networks)
+    policy = HookPolicy(lambda _domain, _listener, _connection: options, relay_hosts=networks)
+    asked: list[Callable[[], object]] = [
+        lambda: policy.decide("mx", "192.0.2.1", "example.com"),
+        lambda: evaluate(options, "192.0.2.1", relay_hosts=networks),
+    ]
+    for ask in asked:
+        ask()
+        assert calls_made(ask) < 100
