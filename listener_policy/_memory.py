@@ -11,9 +11,10 @@ second question about it costs one dictionary lookup. The rules for it:
   as many are known as there is room for. That is cruder than to forget the oldest, and there is
   nothing to keep up while all goes well. With a server's traffic (Zipf's, over more names than
   there is room for) it finds all but a twentieth of what the better way finds.
-- A domain is remembered when it is asked about for the second time within a while. A client that
-  never asks about the same name twice takes no room from the others, and its names cost a tenth of
-  a microsecond each to be looked for and put aside. To store them all took four times as long.
+- Of the names that had to be looked for, one of `REMEMBER_ONE_OF` is remembered: those that are
+  asked about often soon are, and names that never repeat cost little. To store them all took four
+  times as long as to look for them; to remember a name at its second question instead (by hashes in
+  an array, or by the names in a dictionary) cost each of them a tenth of a decision more.
 
 Threads need no lock: each operation on a dictionary is one step, and whatever order they take,
 what is found is right. With `n` threads there may be `n - 1` keys too many for a moment.
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 from typing import Final, TypeVar, final
 
-__all__ = ["LONGEST_KEY", "ROOM_FOR_DOMAINS", "ROOM_FOR_LISTENERS", "Memory"]
+__all__ = ["LONGEST_KEY", "REMEMBER_ONE_OF", "ROOM_FOR_DOMAINS", "ROOM_FOR_LISTENERS", "Memory"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -37,11 +38,8 @@ ROOM_FOR_DOMAINS: Final = 2**17
 A key takes at most 112 bytes and its place in the dictionary 40: 20 MB, if all are that long.
 """
 
-SEEN_LATELY: Final = 2**12
-"""Places for the hashes of names that were asked about once: 32 kB for each listener with entries.
-
-Numbers in an array, since a name that is put aside must be fetched from memory to be dropped.
-"""
+REMEMBER_ONE_OF: Final = 4
+"""A name is remembered at the fourth question about it at the latest, if it is asked alone."""
 
 ROOM_FOR_LISTENERS: Final = 2**10
 """How many listeners a policy remembers as texts, and as many as address tuples: 0.5 MB."""

@@ -25,6 +25,7 @@ from listener_policy.errors import RequestError
 
 __all__ = [
     "IPV4_END",
+    "IPV4_MAPPED",
     "IPV4_START",
     "LINE_END",
     "IPAddress",
@@ -37,6 +38,7 @@ __all__ = [
     "peer_address",
     "peer_octets",
     "strict",
+    "strict_inet_pton",
     "unpack_socket_address",
 ]
 
@@ -49,7 +51,7 @@ IPV4_START: Final = 0xFFFF_0000_0000
 IPV4_END: Final = IPV4_START + 2**32
 LINE_END: Final = 2**128
 
-_MAPPED: Final = IPV4_START.to_bytes(16, "big")[:12]
+IPV4_MAPPED: Final = IPV4_START.to_bytes(16, "big")[:12]
 """The octets in front of those of an IPv4 address."""
 
 _BEHIND_THE_LAST: Final = b"\xff" * 17
@@ -84,7 +86,7 @@ def _refuse(_family: int, _text: str) -> NoReturn:
     raise OSError
 
 
-_inet_pton: Final = strict(inet_pton)
+strict_inet_pton: Final = strict(inet_pton)
 """All that it accepts is right. What it refuses, `ipaddress` is asked about: a zone id is well."""
 
 
@@ -105,12 +107,12 @@ def _octets(text: str) -> bytes | None:
     """The octets of a plain address, or `None`."""
     try:
         if ":" in text:
-            return _inet_pton(AF_INET6, text)
-        return _MAPPED + _inet_pton(AF_INET, text)
+            return strict_inet_pton(AF_INET6, text)
+        return IPV4_MAPPED + strict_inet_pton(AF_INET, text)
     except (OSError, ValueError):  # ValueError: NUL, surrogates
         pass
     try:
-        return IPv6Address(text).packed if ":" in text else _MAPPED + IPv4Address(text).packed
+        return IPv6Address(text).packed if ":" in text else IPV4_MAPPED + IPv4Address(text).packed
     except AddressValueError:
         return None
 
@@ -159,11 +161,15 @@ def peer_octets(peer: Peer) -> bytes:
     try:
         if type(peer) is str:
             if ":" not in peer:
-                return _MAPPED + _inet_pton(AF_INET, peer)
+                return IPV4_MAPPED + strict_inet_pton(AF_INET, peer)
             if "." not in peer and peer[0] != "[":
-                return _inet_pton(AF_INET6, peer)
+                return strict_inet_pton(AF_INET6, peer)
         host = _host(peer)
-        return _inet_pton(AF_INET6, host) if ":" in host else _MAPPED + _inet_pton(AF_INET, host)
+        return (
+            strict_inet_pton(AF_INET6, host)
+            if ":" in host
+            else IPV4_MAPPED + strict_inet_pton(AF_INET, host)
+        )
     except (OSError, ValueError):  # ValueError: NUL, surrogates
         return _peer_address(peer).to_bytes(16, "big")
 

@@ -333,6 +333,8 @@ class RcptDecision(_Answer):
 
     Immutable, hashable, comparable and picklable. It has no truth value, and `.accept` is no
     permission to queue the message: ask `after_data` for that, once the message is there.
+
+    The halves are made when somebody asks for them: servers want the reply.
     """
 
     __slots__ = ("_recipient", "_recipient_index", "_sender", "_sender_index", "_verdict")
@@ -352,26 +354,6 @@ class RcptDecision(_Answer):
         self._recipient = recipient
         self._recipient_index = recipient_index
         self._verdict = verdict
-
-    @staticmethod
-    def taken(
-        sender: Entry, recipient: Entry, relay_hosts: int, peer: bytes, auth: str | None
-    ) -> RcptDecision:
-        """What two entries grant, as the engine asks them (rule 4.3); see `Decision.taken`.
-
-        The halves are made when somebody asks for them: servers want the reply.
-        """
-        made = _new(RcptDecision)
-        grants = sender.grants
-        index = grants.index(relay_hosts, peer, auth) if grants.for_senders else 4 * relay_hosts
-        made._sender = sender
-        made._sender_index = index
-        grants = recipient.grants
-        made._verdict = grants.verdicts[index]
-        index = grants.index(relay_hosts, peer, auth) if grants.for_senders else 4 * relay_hosts
-        made._recipient = recipient
-        made._recipient_index = index
-        return made
 
     @property
     def accept(self) -> bool:

@@ -81,7 +81,7 @@ class HookPolicy(AnyPolicy):
 class _HookRules:
     """What holds at one listener, as the hook knows it."""
 
-    __slots__ = ("_get_listener_domain", "_listener", "dialect", "known", "relay_hosts")
+    __slots__ = ("_get_listener_domain", "_listener", "dialect", "known", "names", "relay_hosts")
 
     def __init__(
         self,
@@ -92,6 +92,7 @@ class _HookRules:
     ) -> None:
         self.dialect = dialect
         self.known: dict[str, Entry] = {}
+        self.names: dict[str, Entry] = {}
         self.relay_hosts = relay_hosts
         self._listener = listener
         self._get_listener_domain = get_listener_domain
@@ -105,6 +106,8 @@ class _HookRules:
             return NO_ENTRY[self.dialect]
         options = self._get_listener_domain(name, self._listener, connection)
         return _entry("get_listener_domain", options, self.dialect)
+
+    search = governing
 
 
 def evaluate(

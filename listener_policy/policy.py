@@ -10,12 +10,15 @@ the peer in sorted boundaries and the domain in the listener's index and then in
 (`listener_policy._memory`).
 """
 
+# pyright: reportPrivateUsage=false
+# decisions are filled in here: a call to do it would cost as much as to make one
+
 from __future__ import annotations
 
 import hashlib
-from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from socket import AF_INET, AF_INET6
 from typing import Final, NamedTuple, cast, final
 
 from listener_policy._collector import COLLECTOR_PAUSED
@@ -26,22 +29,23 @@ from listener_policy._frozen import FrozenMapping
 from listener_policy._intervals import Bounds
 from listener_policy._memory import (
     LONGEST_KEY,
+    REMEMBER_ONE_OF,
     ROOM_FOR_DOMAINS,
     ROOM_FOR_LISTENERS,
-    SEEN_LATELY,
     Memory,
 )
 from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
-from listener_policy.addresses import Peer, peer_octets
+from listener_policy.addresses import IPV4_MAPPED, Peer, peer_octets, strict_inet_pton
 from listener_policy.config import PolicyConfig, checked, config_of
-from listener_policy.connection import AnyPolicy, Connection, checked_identity
+from listener_policy.connection import LONGEST_ADDRESS, AnyPolicy, Connection, checked_identity
 from listener_policy.decision import (
     Decision,
     Dialect,
     Entry,
     EntryRef,
     Grants,
+    RcptDecision,
     check_dialect,
 )
 from listener_policy.domains import canonical_domain, is_ordinary
@@ -251,14 +255,87 @@ class Policy(AnyPolicy):
         Arguments and what is raised are those of `AnyPolicy.decide`. This is what `connection` and
         its `decide` do, one after the other, without a `Connection` in between.
         """
+        # One body, as in the two `decide_rcpt`: a call costs as much as a lookup, and with a
+        # function for each step this took a tenth longer. What is out of the ordinary has its
+        # functions: `_at`, `checked_identity`, `peer_octets` and `search`.
         rules = self._spellings.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._at(listener)
         if auth is not None and type(auth) is not str:
             auth = checked_identity(auth)
-        octets = peer_octets(peer)
-        relay_hosts = bisect_right(rules.relay_hosts, octets) & 1
-        return _decision(rules.governing(domain), relay_hosts, octets, auth)
+        octets: bytes | None = None
+        if type(peer) is str:
+            try:
+                if ":" not in peer:
+                    octets = IPV4_MAPPED + strict_inet_pton(AF_INET, peer)
+                elif "." not in peer and peer[0] != "[":
+                    octets = strict_inet_pton(AF_INET6, peer)
+            except (OSError, ValueError):
+                octets = None
+        if octets is None:
+            octets = peer_octets(peer)
+        entry: Entry | None = None
+        if type(domain) is str and len(domain) <= LONGEST_KEY:
+            entry = rules.names.get(domain) or rules.known.get(domain)
+        if entry is None:
+            entry = rules.search(domain)
+
+        hosts = bisect_right(rules.relay_hosts, octets) & 1
+        made = _new(Decision)
+        grants = entry.grants
+        made._entry = entry.ref
+        index = grants.index(hosts, octets, auth) if grants.for_senders else 4 * hosts
+        made._outcome = grants.outcomes[index]
+        return made
+
+    def decide_rcpt(  # noqa: C901, PLR0912 - as in `decide`
+        self, listener: Listener, peer: Peer, sender: str, recipient: str, auth: str | None = None
+    ) -> RcptDecision:
+        """Whether a listener accepts one recipient (rule 4.3); see `AnyPolicy.decide_rcpt`."""
+        rules = self._spellings.get(listener) if type(listener) is str else None
+        if rules is None:
+            rules = self._at(listener)
+        if auth is not None and type(auth) is not str:
+            auth = checked_identity(auth)
+        sending = receiving = None
+        if type(sender) is str and len(sender) <= LONGEST_ADDRESS:
+            _, at, domain = sender.rpartition("@")
+            if at:
+                sending = rules.names.get(domain) or rules.known.get(domain)
+                if sending is None and domain and domain[-1] != ">":
+                    sending = rules.search(domain)
+        if type(recipient) is str and len(recipient) <= LONGEST_ADDRESS:
+            _, at, domain = recipient.rpartition("@")
+            if at:
+                receiving = rules.names.get(domain) or rules.known.get(domain)
+                if receiving is None and domain and domain[-1] != ">":
+                    receiving = rules.search(domain)
+        if sending is None or receiving is None:
+            return _connection(rules, listener, peer, auth).decide_rcpt(sender, recipient)
+        octets: bytes | None = None
+        if type(peer) is str:
+            try:
+                if ":" not in peer:
+                    octets = IPV4_MAPPED + strict_inet_pton(AF_INET, peer)
+                elif "." not in peer and peer[0] != "[":
+                    octets = strict_inet_pton(AF_INET6, peer)
+            except (OSError, ValueError):
+                octets = None
+        if octets is None:
+            octets = peer_octets(peer)
+
+        hosts = bisect_right(rules.relay_hosts, octets) & 1
+        made = _new(RcptDecision)
+        grants = sending.grants
+        index = grants.index(hosts, octets, auth) if grants.for_senders else 4 * hosts
+        made._sender = sending
+        made._sender_index = index
+        grants = receiving.grants
+        made._verdict = grants.verdicts[index]
+        index = grants.index(hosts, octets, auth) if grants.for_senders else 4 * hosts
+        made._recipient = receiving
+        made._recipient_index = index
+        return made
 
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection, its own part answered once; arguments as in `decide`."""
@@ -402,23 +479,30 @@ def _rebuilt(
 class _Governing:
     """Which entry governs a domain: by a listener's own index, then by that of listener `*`."""
 
-    __slots__ = ("_indexes", "_nothing", "_own_names", "_seen", "_shared_names", "known")
+    __slots__ = ("_asked", "_indexes", "_nothing", "_other_names", "known", "names")
 
     def __init__(
         self, own: DomainMap[Entry], shared: DomainMap[Entry], nothing: Entry, room: int
     ) -> None:
-        self._own_names = own.names
-        self._shared_names = shared.names
         self._indexes = (shared,) if own is NO_ENTRIES else (own, shared)
+        self.names = cast("Mapping[str, Entry | None]", self._indexes[0].names)
+        self._other_names = {} if own is NO_ENTRIES else shared.names
         self._nothing = nothing
         self.known = Memory[str, Entry](room)
-        self._seen = array("q", bytes(8 * SEEN_LATELY))
+        self._asked = 0
 
     def entry(self, domain: str, _connection: Connection | None = None, /) -> Entry:
-        """The entry that governs a domain in any spelling, or the one that grants nothing (2.5).
+        """The entry that governs a domain in any spelling, or the one that grants nothing (2.5)."""
+        found: Entry | None = None
+        if type(domain) is str and len(domain) <= LONGEST_KEY:
+            found = self.names.get(domain) or self.known.get(domain)
+        return found or self.search(domain)
 
-        A name that was asked about twice is known. Most of the others are keys, which are
-        canonical, or ordinary, which costs a regular expression; few need `canonical_domain`.
+    def search(self, domain: str, _connection: Connection | None = None, /) -> Entry:
+        """The same for a domain that is neither one of `names` nor known.
+
+        Most are ordinary, which costs a regular expression, or keys, which are
+        canonical; few need `canonical_domain`.
         Nothing is looked up before its length is known: to hash a text takes as long as it is.
         """
         if type(domain) is not str or len(domain) > LONGEST_KEY:
@@ -426,23 +510,18 @@ class _Governing:
             return (
                 self._nothing if name is None else governing(name, self._indexes) or self._nothing
             )
-        known = self.known
-        entry = known.get(domain)
-        if entry is not None:
-            return entry
-        name = domain
-        if not (domain in self._own_names or domain in self._shared_names or is_ordinary(domain)):
+        if domain in self._other_names or is_ordinary(domain):
+            entry = governing(domain, self._indexes) or self._nothing
+        else:
             name = canonical_domain(domain)
             if name is None:  # rule 1.2
                 return self._nothing
-        entry = governing(name, self._indexes) or self._nothing
-        if name and domain.isascii():
-            seen, hashed = self._seen, hash(domain)
-            place = hashed & (SEEN_LATELY - 1)  # a remainder would take three times as long
-            if seen[place] == hashed:
-                known.remember(domain, entry)
-            else:
-                seen[place] = hashed
+            entry = governing(name, self._indexes) or self._nothing
+            if not name or not domain.isascii():
+                return entry
+        self._asked = asked = (self._asked + 1) % REMEMBER_ONE_OF
+        if not asked:
+            self.known.remember(domain, entry)
         return entry
 
 
@@ -450,17 +529,19 @@ class _Governing:
 class _Rules:
     """What holds at one listener: its `relay_hosts`, and who governs there."""
 
-    __slots__ = ("dialect", "governing", "known", "relay_hosts")
+    __slots__ = ("dialect", "governing", "known", "names", "relay_hosts", "search")
 
     def __init__(self, dialect: Dialect, relay_hosts: tuple[bytes, ...], names: _Governing) -> None:
         self.dialect = dialect
         self.relay_hosts = relay_hosts
+        self.names = names.names
         self.known = names.known
         self.governing = names.entry
+        self.search = names.search
 
 
 _connection: Final = Connection.made
-_decision: Final = Decision.taken
+_new: Final = object.__new__
 NO_ENTRIES: Final = DomainMap[Entry]({})
 """The index of a listener without entries."""
 

@@ -228,7 +228,7 @@ def test_1_1_without_the_platform_all_is_the_same(monkeypatch: pytest.MonkeyPatc
     def refuse(_family: int, _text: str) -> bytes:
         raise OSError
 
-    monkeypatch.setattr("listener_policy.addresses._inet_pton", refuse)
+    monkeypatch.setattr("listener_policy.addresses.strict_inet_pton", refuse)
     assert [peer_address(peer) for peer in peers] == expected
     assert parse_address("010.0.0.7") is None
 
