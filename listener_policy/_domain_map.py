@@ -80,10 +80,6 @@ class DomainMap(Generic[T]):
         self.most_labels = max((suffix.count(".") + 1 for suffix in suffixes), default=0)
         self.shortest = min(map(len, suffixes), default=_LONGER_THAN_ANY)
 
-    def __contains__(self, name: str) -> bool:
-        """Whether a text is the exact name of a pattern or of a node, and so canonical."""
-        return name in self.names
-
     def governing(self, name: str) -> T | None:
         """What governs a canonical domain, or `None`."""
         return governing(name, (self,))

@@ -14,6 +14,7 @@ import pytest
 from support import calls_made
 
 from listener_policy import CidrSet, Dialect, HookPolicy, ListenerDomain, Policy, evaluate
+from listener_policy._memory import REMEMBER_ONE_OF
 
 LISTENER: Final = "10.1.2.3:25"
 PEER: Final = "10.0.0.7"
@@ -61,17 +62,19 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
-ADDRESS: Final = words("peer_octets inet_pton bisect_right")
-KNOWN: Final = words("_Governing.entry len get")
-ENVELOPE: Final = words("Connection._governing len rpartition get")
+ADDRESS: Final = words("inet_pton")
+"""Of a peer that is a text without a port."""
+EXACT: Final = words("len get")
+KNOWN: Final = words("len get get")
+ENVELOPE: Final = words("len rpartition get get")
+EXACT_ENVELOPE: Final = words("len rpartition get")
 STEP: Final = "partition get"
-PUT_ASIDE: Final = words("isascii hash")
-TAKEN: Final = words("Decision.taken __new__")
-RCPT_TAKEN: Final = words("RcptDecision.taken __new__")
+SEARCH: Final = words("_Governing.search len")
+TAKEN: Final = words("bisect_right __new__")
 SENDER: Final = words("Grants.index bisect_right")
 """What an entry with `relay_from` costs besides."""
 CONNECTION: Final = words("get Connection.made __new__ peer_octets inet_pton bisect_right")
-DECIDE: Final = ["Policy.decide", "get", *ADDRESS, *KNOWN]
+DECIDE: Final = ["Policy.decide", "get", *ADDRESS]
 
 dialects = pytest.mark.parametrize("dialect", Dialect)
 sizes = pytest.mark.parametrize(("entries", "blocks"), [(0, 1), (2_000, 20_000)])
@@ -84,24 +87,21 @@ def test_a_name_that_was_asked_about_costs_these_calls(
     entries: int, blocks: int, dialect: Dialect
 ) -> None:
     policy = policy_of(entries, blocks, dialect)
-    for name, taken in (
-        ("b.example", TAKEN),
-        ("X.Example.COM.", [*TAKEN, *SENDER]),
-        ("unheard.of", TAKEN),
+    for name, found in (
+        ("b.example", [*EXACT, *TAKEN]),  # an exact name: a key is valid, and nothing is checked
+        ("X.Example.COM.", [*KNOWN, *TAKEN, *SENDER]),
+        ("unheard.of", [*KNOWN, *TAKEN]),
     ):
-        for _ in range(2):
+        for _ in range(REMEMBER_ONE_OF):
             policy.decide(LISTENER, "::1", name)
-        assert calls(partial(policy.decide, LISTENER, PEER, name, "ann")) == [
-            *DECIDE,
-            *taken,
-        ]
+        assert calls(partial(policy.decide, LISTENER, PEER, name, "ann")) == [*DECIDE, *found]
 
 
 @sizes
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        # an exact name: nothing is checked, since a key is valid
+        # an exact name that `*` has: nothing is checked either
         ("b.example", "governing get len len get"),
         # a wildcard: one step of the walk
         ("x.example.com", f"fullmatch governing get len len get len len {STEP}"),
@@ -115,26 +115,41 @@ def test_a_name_that_is_new_costs_these_calls(
     policy = policy_of(entries, blocks)
     policy.decide("mx", "::1", "")
     taken = TAKEN if name == "b.example" else [*TAKEN, *SENDER]
+    cost = [*DECIDE, *KNOWN, *SEARCH, *words(found)]
+    for question in range(1, REMEMBER_ONE_OF + 1):
+        kept = words("Memory.remember len") if question == REMEMBER_ONE_OF else []
+        seen = calls(lambda: policy.decide("mx", PEER, name, "ann"))
+        assert seen == [*cost, *kept, *taken]
     seen = calls(lambda: policy.decide("mx", PEER, name, "ann"))
-    assert seen == [*DECIDE, *words(found), *PUT_ASIDE, *taken]
+    assert seen == [*DECIDE, *KNOWN, *taken]
 
 
 @sizes
 def test_a_connection_and_its_recipients_cost_these_calls(entries: int, blocks: int) -> None:
     policy = policy_of(entries, blocks)
     sender, recipient = "ann@x.example.com", "bob@b.example"
-    for _ in range(2):
+    for _ in range(REMEMBER_ONE_OF):
         policy.decide_rcpt(LISTENER, PEER, sender, recipient)
     assert calls(lambda: policy.connection(LISTENER, PEER)) == ["Policy.connection", *CONNECTION]
     connection = policy.connection(LISTENER, PEER)
-    assert calls(lambda: connection.decide("b.example")) == ["Connection.decide", *KNOWN, *TAKEN]
-    rcpt = ["Connection.decide_rcpt", *ENVELOPE, *ENVELOPE, *RCPT_TAKEN, *SENDER]
-    assert calls(lambda: connection.decide_rcpt(sender, recipient)) == rcpt
+    assert calls(lambda: connection.decide("b.example")) == [
+        *words("Connection.decide _Governing.entry"),
+        *EXACT,
+        *words("Decision.taken __new__"),
+    ]
+    envelope = [*ENVELOPE, *EXACT_ENVELOPE]
+    assert calls(lambda: connection.decide_rcpt(sender, recipient)) == [
+        "Connection.decide_rcpt",
+        *envelope,
+        "__new__",
+        *SENDER,
+    ]
     assert calls(lambda: policy.decide_rcpt(LISTENER, PEER, sender, recipient)) == [
-        "AnyPolicy.decide_rcpt",
-        "Policy.connection",
-        *CONNECTION,
-        *rcpt,
+        *words("Policy.decide_rcpt get"),
+        *envelope,
+        *ADDRESS,
+        *TAKEN,
+        *SENDER,
     ]
 
 
@@ -143,17 +158,17 @@ def test_what_sockets_say_costs_these_calls() -> None:
     listener, peer = ("10.1.2.3", 25), ("::ffff:10.0.0.7", 4711, 0, 0)
     for _ in range(2):
         policy.decide(listener, peer, "b.example")
-    tuples = words("Policy._at len get peer_octets _host len inet_pton bisect_right")
+    tuples = words("Policy._at len get peer_octets _host len inet_pton")
     assert calls(lambda: policy.decide(listener, peer, "b.example")) == [
         *("Policy.decide", *tuples),
-        *KNOWN,
+        *EXACT,
         *TAKEN,
     ]
     policy.decide(LISTENER, PEER, "b.example")
-    with_port = words("get peer_octets _host rpartition fullmatch inet_pton bisect_right")
+    with_port = words("get peer_octets _host rpartition fullmatch inet_pton")
     for text in ("10.0.0.7:4711", "[::ffff:10.0.0.7]:4711"):
         seen = calls(partial(policy.decide, LISTENER, text, "b.example"))
-        assert seen == ["Policy.decide", *with_port, *KNOWN, *TAKEN]
+        assert seen == ["Policy.decide", *with_port, *EXACT, *TAKEN]
 
 
 def test_one_call_more_is_seen() -> None:

@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from support import DIALECTS, esmtp, untyped
 
 from listener_policy import CidrSet, Dialect, Policy, RequestError
-from listener_policy._memory import LONGEST_KEY, ROOM_FOR_DOMAINS, ROOM_FOR_LISTENERS, Memory
+from listener_policy._memory import (
+    LONGEST_KEY,
+    REMEMBER_ONE_OF,
+    ROOM_FOR_DOMAINS,
+    ROOM_FOR_LISTENERS,
+    Memory,
+)
 from listener_policy.addresses import octet_bounds, parse_address, peer_address, strict
 from listener_policy.listeners import Listener
 
@@ -40,7 +46,7 @@ def test_a_memory_is_bounded_and_finds_what_it_was_given() -> None:
 
 
 def ask_about_new_names(policy: Policy, start: int, end: int) -> None:
-    for n in (n for n in range(start, end) for _ in range(2)):  # once does not count
+    for n in (n for n in range(start, end) for _ in range(REMEMBER_ONE_OF)):
         policy.decide("mx", PEER, f"name{n}.example.com")
         policy.decide_rcpt(f"l{n}", PEER, f"a@s{n}.example.net", f"b@R{n}.example.org.")
         policy.decide(("10.1.2.3", n % 60_000), PEER, f"no name {n}")
