@@ -292,6 +292,8 @@ class Policy(AnyPolicy):
         self, listener: Listener, peer: Peer, sender: str, recipient: str, auth: str | None = None
     ) -> RcptDecision:
         """Whether a listener accepts one recipient (rule 4.3); see `AnyPolicy.decide_rcpt`."""
+        # `Connection.decide_rcpt` without a `Connection`, which would cost a third of all this; it
+        # is made for addresses that are out of the ordinary: the null sender, angle brackets
         rules = self._spellings.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._at(listener)
@@ -501,9 +503,9 @@ class _Governing:
     def search(self, domain: str, _connection: Connection | None = None, /) -> Entry:
         """The same for a domain that is neither one of `names` nor known.
 
-        Most are ordinary, which costs a regular expression, or keys, which are
-        canonical; few need `canonical_domain`.
-        Nothing is looked up before its length is known: to hash a text takes as long as it is.
+        Most are ordinary, which costs a regular expression, or keys of the other index, which are
+        canonical; few need `canonical_domain`. Nothing is looked up, here or before, whose length
+        is not known: to hash a text takes as long as it is.
         """
         if type(domain) is not str or len(domain) > LONGEST_KEY:
             name = canonical_domain(domain)
@@ -519,6 +521,7 @@ class _Governing:
             entry = governing(name, self._indexes) or self._nothing
             if not name or not domain.isascii():
                 return entry
+        # threads may lose count, and then a name is remembered earlier or later
         self._asked = asked = (self._asked + 1) % REMEMBER_ONE_OF
         if not asked:
             self.known.remember(domain, entry)
