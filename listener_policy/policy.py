@@ -488,7 +488,7 @@ class _Governing:
     ) -> None:
         self._indexes = (shared,) if own is NO_ENTRIES else (own, shared)
         self.names = cast("Mapping[str, Entry | None]", self._indexes[0].names)
-        self._other_names = {} if own is NO_ENTRIES else shared.names
+        self._other_names = (NO_ENTRIES if own is NO_ENTRIES else shared).names
         self._nothing = nothing
         self.known = Memory[str, Entry](room)
         self._asked = 0
