@@ -13,7 +13,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from copy import copy
 from typing import Final, Protocol, cast, final
 
 from listener_policy.addresses import IPAddress, Peer, ip_address, peer_octets
@@ -135,9 +134,14 @@ class Connection:
 
     def authenticated(self, auth: str | None) -> Connection:
         """The same connection with another identity. Raises `RequestError` if it is no string."""
-        connection = copy(self)
-        connection._auth = checked_identity(auth)
-        return connection
+        made = _new(Connection)
+        made._rules = self._rules
+        made._listener = self._listener
+        made._peer = self._peer
+        made._auth = checked_identity(auth)
+        made._octets = self._octets
+        made._relay_hosts = self._relay_hosts
+        return made
 
     def decide(self, domain: str) -> Decision:
         """Decide about one domain (rule 4.2); see `Policy.decide`."""
