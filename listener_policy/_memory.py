@@ -38,8 +38,12 @@ ROOM_FOR_DOMAINS: Final = 2**17
 A key takes at most 112 bytes and its place in the dictionary 40: 20 MB, if all are that long.
 """
 
-REMEMBER_ONE_OF: Final = 4
-"""A name is remembered at the fourth question about it at the latest, if it is asked alone."""
+REMEMBER_ONE_OF: Final = 17
+"""Prime: senders and recipients take turns, and each must come to be the one.
+
+Names that never repeat took 1.71 times the floor's decision if none was stored, 1.85 if one of 16
+was, 1.97 if one of 4; traffic with repetitions (Zipf's) was fastest with one of 16.
+"""
 
 ROOM_FOR_LISTENERS: Final = 2**10
 """How many listeners a policy remembers as texts, and as many as address tuples: 0.5 MB."""
