@@ -23,7 +23,7 @@ from listener_policy._memory import (
     ROOM_FOR_LISTENERS,
     Memory,
 )
-from listener_policy.addresses import octet_bounds, parse_address, peer_address, strict
+from listener_policy.addresses import Peer, octet_bounds, parse_address, peer_address, strict
 from listener_policy.listeners import Listener
 
 TOML: Final = """
@@ -237,6 +237,45 @@ def test_1_1_without_the_platform_all_is_the_same(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("listener_policy.addresses.strict_inet_pton", refuse)
     assert [peer_address(peer) for peer in peers] == expected
     assert parse_address("010.0.0.7") is None
+
+
+ENVELOPES: Final = (
+    *(("a@b.org", "b@x.example.com"), ("", "<b@a.example.com>"), ("<a@b.org>", "b@B.ORG")),
+    *(("a@", "postmaster"), ("no address", "@"), ("a@" + "b" * 400, "b@" + "c." * 35 + "org")),
+)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "peer", [*ADDRESSES, "10.0.0.7:25", "[::1]:25", ("10.0.0.7", 25), IPv4Address("10.0.0.7")]
+)
+def test_4_3_at_once_or_by_connection_the_answer_is_the_same(peer: Peer, dialect: Dialect) -> None:
+    hosts = ["10.0.0.0/8", "fe80::/10", "::1"]
+    policy = Policy.from_toml(TOML, relay_hosts=hosts, dialect=dialect)
+    for sender, recipient in ENVELOPES * 2:
+        connection = policy.connection("mx", peer, "ann")
+        by_connection = connection.decide_rcpt(sender, recipient)
+        assert policy.decide_rcpt("mx", peer, sender, recipient, "ann") == by_connection
+        domain = recipient.rpartition("@")[2]
+        assert policy.decide("mx", peer, domain, "ann") == connection.decide(domain)
+
+
+@pytest.mark.parametrize(
+    "peer", ["", "10.0.0.256", "10.0.7", "::g", "::1\0", "\ud800", None, b"::1"]
+)
+def test_1_1_a_peer_that_is_none_is_refused_in_the_same_words(peer: object) -> None:
+    policy = Policy.from_toml(TOML)
+    said: set[str] = set()
+    for ask in (
+        lambda: policy.connection("mx", untyped(peer)),
+        lambda: policy.decide("mx", untyped(peer), "a.com"),
+        lambda: policy.decide_rcpt("mx", untyped(peer), "a@a.com", "b@b.com"),
+        lambda: policy.decide_rcpt("mx", untyped(peer), untyped(None), "b@b.com"),
+    ):
+        with pytest.raises(RequestError, match=r"^peer: ") as raised:
+            ask()
+        said.add(str(raised.value))
+    assert len(said) == 1
 
 
 def test_boundaries_compare_as_octets_as_they_do_as_numbers() -> None:
