@@ -296,3 +296,11 @@ def test_a_set_is_compared_with_sets_alone() -> None:
     assert not blocks < blocks  # noqa: PLR0124
     with pytest.raises(TypeError):
         _ = blocks < untyped(Greater())
+
+
+def test_5_2_a_socket_address_with_a_long_zone_is_not_remembered() -> None:
+    policy = Policy.from_mapping({"listener": {"[fe80::1]:25": {"a.com": {"relay_to": True}}}})
+    short, long = (("fe80::1%" + "z" * length, 25, 0, 2) for length in (1, LONGEST_KEY))
+    for listener in (short, long, short, long):
+        assert policy.decide(listener, "192.0.2.1", "a.com").relay_to
+    assert list(policy._sockets) == [short[:2]]  # pyright: ignore[reportPrivateUsage]
