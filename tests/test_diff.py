@@ -1,6 +1,7 @@
 """`equivalent` and `diff`, held against every question of small worlds, for thousands of pairs."""
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -479,3 +480,13 @@ def test_listeners_that_share_a_table_do_not_multiply_its_cost(dialect: int) -> 
     before, after = entries(500, listeners=50), entries(500, listeners=50, dialect=dialect)
     with_fifty = calls_made(lambda: diff(before, after))
     assert with_fifty < alone + 50 * 400
+
+
+@pytest.mark.parametrize("listener", ["mx", 'in "house"', "it's", "back\\slash"])
+def test_the_question_of_a_change_can_be_pasted(listener: str) -> None:
+    before = Policy.from_mapping({})
+    after = Policy.from_mapping({"listener": {listener: {"a.com": {"relay_to": True}}}})
+    (change,) = diff(before, after).changes
+    _, row = str(change).split("`- explain ")
+    pasted = shlex.split(" ".join(row.split()))
+    assert pasted == [f"--listener={listener}", f"--peer={change.witness.peer}", "--domain=a.com"]

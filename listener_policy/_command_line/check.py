@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from listener_policy.config import PolicyConfig
 from listener_policy.decision import EntryRef
 from listener_policy.errors import ConfigError
 from listener_policy.policy import Policy
+from listener_policy.questions import explain_arguments
 
 __all__ = ["CHECK"]
 
@@ -208,16 +208,7 @@ def _lines(placed: _Placed) -> Iterator[str]:
     yield f"{where}: {finding.severity}: {finding.message} [{finding.code}]"
     yield f"    {finding.hint}"
     if finding.witness is not None:
-        asked = finding.witness._asdict().items()
-        options = (
-            f"--{name}={_argument(str(value))}" for name, value in asked if value is not None
-        )
-        yield f"    to see why: explain {' '.join(options)}"
-
-
-def _argument(value: str) -> str:
-    """A value as it is written on a command line, if it can be."""
-    return shlex.quote(value if value.isprintable() else printable(value))
+        yield f"    to see why: explain {explain_arguments(finding.witness)}"
 
 
 CHECK: Final = Command(

@@ -5,18 +5,16 @@ How changes are found is in `listener_policy.analysis.diff`.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, final
 
-from listener_policy._display import printable
 from listener_policy._tree import Tree, drawn, name
 from listener_policy.decision import Dialect, EntryRef, LogReport
 from listener_policy.listeners import EVERY_LISTENER
 from listener_policy.networks import CidrSet
-from listener_policy.questions import Request
+from listener_policy.questions import Request, explain_arguments
 
 __all__ = ["AUDIENCES", "Change", "Effect", "PolicyDiff", "effect_of"]
 
@@ -215,7 +213,7 @@ def _branches(change: Change) -> Iterator[Tree]:
     for who, effect in change.effects.items():
         if effect is not Effect.UNCHANGED:
             yield _row(who, _DOES[effect])
-    yield _row("explain", _arguments(change.witness))
+    yield _row("explain", explain_arguments(change.witness))
 
 
 def _row(title: str, text: str) -> Tree:
@@ -239,18 +237,3 @@ def _entry(entry: EntryRef | None) -> str:
     if entry is None:
         return "nothing"
     return f"{name(entry.pattern)} of listener {_listener(entry.listener)}"
-
-
-def _arguments(request: Request) -> str:
-    """A question as arguments of the command `explain`."""
-    arguments = {
-        "--listener": str(request.listener),
-        "--peer": str(request.peer),
-        "--domain": request.domain,
-        "--auth": request.auth,
-    }
-    return " ".join(
-        f"{option}={shlex.quote(printable(value))}"
-        for option, value in arguments.items()
-        if value is not None
-    )
