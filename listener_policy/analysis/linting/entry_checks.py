@@ -15,6 +15,7 @@ from listener_policy.analysis.linting.subject import (
     asked_for,
     envelope,
     granted,
+    listing,
     named,
     options_listed,
 )
@@ -35,8 +36,6 @@ _PRIVATE_TOP_LEVELS: Final = frozenset(
     }
 )
 """Top-level domains below which somebody may well have all names."""
-
-_SHOWN: Final = 3
 
 
 def option_findings(entry: Governed) -> Iterator[Finding]:
@@ -61,12 +60,11 @@ def option_findings(entry: Governed) -> Iterator[Finding]:
         )
     odd = sorted(filter(_is_odd, entry.options.relay_from_authz))
     if odd:
-        names = ", ".join(quoted(name) for name in odd[:_SHOWN])
-        others = f" and {len(odd) - _SHOWN:,} more" if len(odd) > _SHOWN else ""
         yield Finding(
             LintCode.SUSPICIOUS_IDENTITY,
             f"{entry.path}.relay_from_authz",
-            f"{names}{others}: an identity matches one that is spelled exactly so, and no other",
+            f"{listing(odd, str)}: an identity matches one that is spelled exactly so, and no "
+            "other",
             "list identities as SMTP AUTH gives them; there are no patterns, and blanks count",
             entry.ask(odd[0]),
         )

@@ -10,7 +10,7 @@ from listener_policy._display import quoted
 from listener_policy._intervals import EMPTY, Bounds
 from listener_policy.analysis.linting.findings import Finding, LintCode
 from listener_policy.analysis.linting.internet import at_large, broad_blocks
-from listener_policy.analysis.linting.subject import OUTSIDE, Governed, envelope, peer_of
+from listener_policy.analysis.linting.subject import OUTSIDE, Governed, envelope, listing, peer_of
 from listener_policy.decision import Dialect, LogReport
 from listener_policy.domains import EVERY_DOMAIN
 from listener_policy.listeners import EVERY_LISTENER
@@ -85,7 +85,8 @@ def _relay_from_findings(entry: Governed) -> Iterator[Finding]:
         yield Finding(
             LintCode.BLOCK_IN_RELAY_HOSTS,
             path,
-            f"{_block_names(within)}: may relay anything already, by `relay_hosts` at {where}",
+            f"{listing(within, block_text)}: may relay anything already, by `relay_hosts` at "
+            f"{where}",
             "take it off this list, or off `relay_hosts` if it is to send for this domain alone",
             Request(table.asked_at, peer_of(CidrSet(within).bounds), entry.domain),
         )
@@ -121,11 +122,6 @@ def _ranges(blocks: CidrSet) -> Iterable[tuple[int, int]]:
     return zip(blocks.bounds[::2], blocks.bounds[1::2], strict=True)
 
 
-def _block_names(blocks: list[IPNetwork]) -> str:
-    names = ", ".join(quoted(block_text(block)) for block in blocks[:_SHOWN])
-    return f"{names} and {len(blocks) - _SHOWN:,} more" if len(blocks) > _SHOWN else names
-
-
 def _network_findings(
     blocks: CidrSet, path: str, ask: Request, hosts: Bounds = EMPTY
 ) -> Iterator[Finding]:
@@ -135,7 +131,8 @@ def _network_findings(
         yield Finding(
             LintCode.BROAD_NETWORK,
             path,
-            f"{_block_names(broad)}: more public addresses than most operators have in one network",
+            f"{listing(broad, block_text)}: more public addresses than most operators have in one "
+            "network",
             "list the networks from which mail really comes",
             ask._replace(peer=peer_of(CidrSet(broad).bounds, hosts)),
         )

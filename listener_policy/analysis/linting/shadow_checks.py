@@ -18,6 +18,7 @@ from listener_policy.analysis.linting.subject import (
     granted,
     listing,
     options_listed,
+    pattern_of,
     telling_apart,
 )
 from listener_policy.decision import Dialect, EntryRef
@@ -144,7 +145,8 @@ def _hiding(
     options = [option for option, hidden in found.items() if hidden]
     if options:
         each = ", ".join(
-            f"`{option}` ({listing([one.ref for one in found[option]])})" for option in options
+            f"`{option}` ({listing([one.ref for one in found[option]], pattern_of)})"
+            for option in options
         )
         first = found[options[0]][0]
         saying = entry.saying if granted(entry.saying, options[0]) else first.saying
@@ -243,4 +245,4 @@ class DialectCheck:
 def _named(entries: Iterable[EntryRef | None]) -> str:
     """Entries of listener `*` in a message, or that there is none."""
     refs = [entry for entry in entries if entry is not None]
-    return f"{listing(refs)} of listener `*`" if refs else "no entry at all"
+    return f"{listing(refs, pattern_of)} of listener `*`" if refs else "no entry at all"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
-from typing import Final, NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple, TypeVar
 
 from listener_policy import _intervals
 from listener_policy._display import quoted
@@ -39,6 +40,7 @@ __all__ = [
     "listing",
     "named",
     "options_listed",
+    "pattern_of",
     "peer_of",
     "telling_apart",
 ]
@@ -50,6 +52,8 @@ OUTSIDE: Final = "someone@anywhere.example"
 """An address to which, or from which, only those relay who may relay anything."""
 
 _STRANGERS: Final = ("203.0.113.9", "2001:db8::9")
+T = TypeVar("T")
+
 _SHOWN: Final = 3
 
 
@@ -239,8 +243,12 @@ def options_listed(options: Iterable[str]) -> str:
     return ", ".join(f"`{option}`" for option in options)
 
 
-def listing(entries: list[EntryRef]) -> str:
-    """The patterns of some entries, shortened."""
-    names = ", ".join(quoted(entry.pattern) for entry in entries[:_SHOWN])
-    rest = len(entries) - _SHOWN
+pattern_of: Final = attrgetter("pattern")
+"""The pattern of an entry, for `listing`."""
+
+
+def listing(items: Sequence[T], text: Callable[[T], str]) -> str:
+    """The first few of some things in a message, quoted, and how many more there are."""
+    names = ", ".join(quoted(text(item)) for item in items[:_SHOWN])
+    rest = len(items) - _SHOWN
     return f"{names} and {rest:,} more" if rest > 0 else names
