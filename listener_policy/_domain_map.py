@@ -19,8 +19,7 @@ does: for them exact name and default are all there is, in both dialects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from enum import Enum
+from collections.abc import Iterator, Mapping
 from typing import Final, Generic, TypeVar
 
 from listener_policy.domains import EVERY_DOMAIN, WILDCARD
@@ -28,15 +27,8 @@ from listener_policy.domains import EVERY_DOMAIN, WILDCARD
 T = TypeVar("T")
 
 
-class _Elsewhere(Enum):
-    """What a dictionary gives for what is not in it, where `None` means something."""
-
-    ELSEWHERE = 0
-
-
-_ELSEWHERE: Final = _Elsewhere.ELSEWHERE
 _LONGER_THAN_ANY: Final = 255
-_FEW_LABELS: Final = 24
+_FEW_LABELS: Final = 32
 """Octets: so short a name has few labels, and to count them would take longer than to look."""
 _MORE_LABELS: Final = 3
 """Labels: to look for so many in vain takes as long as to cut them off."""
@@ -47,21 +39,19 @@ class DomainMap(Generic[T]):
 
     patterns: canonical pattern -> value.
     closest_encloser: whether rule 2.4 holds (`KUMOMTA`) instead of 2.3.
-    falls_to_default: whether the default governs also where 2.4 says that nothing does, as rule
-        2.5 has it for the listener `*` under `KUMOMTA`.
+    unmatched: what governs where 2.4 says that nothing does: for listener `*`, its default or what
+        stands for no entry (rule 2.5); for others `None`, so that listener `*` is asked.
     """
 
-    __slots__ = ("default", "most_labels", "names", "shortest", "suffixes")
+    __slots__ = ("default", "is_tree", "most_labels", "names", "shortest", "suffixes")
 
     def __init__(
         self,
         patterns: Mapping[str, T],
         *,
         closest_encloser: bool = False,
-        falls_to_default: bool = False,
+        unmatched: T | None = None,
     ) -> None:
-        default = patterns.get(EVERY_DOMAIN)
-        unmatched = default if falls_to_default else None
         names: dict[str, T | None] = {}
         suffixes: dict[str, T | None] = {}
         for pattern, value in patterns.items():
@@ -73,16 +63,32 @@ class DomainMap(Generic[T]):
             for node in set(_nodes(names)) | set(_nodes(suffixes)):
                 names.setdefault(node, unmatched)
                 suffixes.setdefault(node, unmatched)
-        self.default = default
-        self.names: Mapping[str, T | _Elsewhere | None] = names
-        self.suffixes: Mapping[str, T | _Elsewhere | None] = suffixes
+        self.is_tree = closest_encloser
+        self.default = patterns.get(EVERY_DOMAIN)
+        self.names: Mapping[str, T | None] = names
+        self.suffixes: Mapping[str, T | None] = suffixes
         # of the suffixes: all others need not be looked for
         self.most_labels = max((suffix.count(".") + 1 for suffix in suffixes), default=0)
         self.shortest = min(map(len, suffixes), default=_LONGER_THAN_ANY)
 
     def governing(self, name: str) -> T | None:
-        """What governs a canonical domain, or `None`."""
-        return governing(name, (self,))
+        """What governs a canonical domain, or `None`.
+
+        Costs one dictionary lookup for each label of the name, but not for more labels than the
+        longest suffix has, nor for suffixes that are shorter than all there are, however many
+        patterns there are.
+        """
+        return self.names[name] if name in self.names else self.beyond(name)
+
+    def beyond(self, name: str) -> T | None:
+        """The same for a name that is none of the `names`."""
+        suffixes, shortest = self.suffixes, self.shortest
+        parent = name if len(name) <= _FEW_LABELS else _reachable(name, self.most_labels)
+        while len(parent) > shortest:
+            parent = parent.partition(".")[2]
+            if parent in suffixes:
+                return suffixes[parent]
+        return self.default
 
     def closest_encloser(self, name: str) -> str:
         """The longest of a name and its ancestors that is a node; the root is `""` (rule 2.4).
@@ -92,30 +98,6 @@ class DomainMap(Generic[T]):
         while name and name not in self.names:
             name = name.partition(".")[2]
         return name
-
-
-def governing(name: str, tables: Iterable[DomainMap[T]]) -> T | None:
-    """What governs a canonical domain in the first of some indexes in which anything does.
-
-    Costs one dictionary lookup for each label of the name, but not for more labels than the
-    longest suffix has, nor for suffixes that are shorter than all there are, however many patterns
-    there are.
-    """
-    for table in tables:
-        found = table.names.get(name, _ELSEWHERE)
-        if found is _ELSEWHERE:
-            shortest = table.shortest
-            parent = name if len(name) <= _FEW_LABELS else _reachable(name, table.most_labels)
-            while len(parent) > shortest:
-                parent = parent.partition(".")[2]
-                found = table.suffixes.get(parent, _ELSEWHERE)
-                if found is not _ELSEWHERE:
-                    break
-            else:
-                found = table.default
-        if found is not None:
-            return found
-    return None
 
 
 def _reachable(name: str, most_labels: int) -> str:

@@ -11,10 +11,11 @@ second question about it costs one dictionary lookup. The rules for it:
   as many are known as there is room for. That is cruder than to forget the oldest, and there is
   nothing to keep up while all goes well. With a server's traffic (Zipf's, over more names than
   there is room for) it finds all but a twentieth of what the better way finds.
-- Exact names of a policy are found as fast without it. Of the other names, which had to be looked
-  for, one of `REMEMBER_ONE_OF` is remembered: what is asked about often soon is, and names that
-  never repeat are rarely stored, which is what costs. To remember a name at the second question,
-  its hash being put aside at the first, cost a tenth to a sixth of the floor's decision more.
+- Exact names of a policy are found as fast without it. Other names, which had to be looked for, are
+  remembered one and all while few are known, and the more rarely the more are known, down to one of
+  `RAREST` + 1: what is asked about often soon is, and names that never repeat are rarely stored,
+  which is what costs. To remember a name at the second question, its hash being put aside at the
+  first, cost a tenth to a sixth of the floor's decision more.
 
 Threads need no lock: each operation on a dictionary is one step, and whatever order they take,
 what is found is right. With `n` threads there may be `n - 1` keys too many for a moment.
@@ -24,7 +25,14 @@ from __future__ import annotations
 
 from typing import Final, TypeVar, final
 
-__all__ = ["LONGEST_KEY", "REMEMBER_ONE_OF", "ROOM_FOR_DOMAINS", "ROOM_FOR_LISTENERS", "Memory"]
+__all__ = [
+    "FEW",
+    "LONGEST_KEY",
+    "RAREST",
+    "ROOM_FOR_DOMAINS",
+    "ROOM_FOR_LISTENERS",
+    "Memory",
+]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -38,12 +46,12 @@ ROOM_FOR_DOMAINS: Final = 2**17
 A key takes at most 112 bytes and its place in the dictionary 40: 20 MB, if all are that long.
 """
 
-REMEMBER_ONE_OF: Final = 17
-"""Prime: senders and recipients take turns, and each must come to be the one.
+FEW: Final = 2**11
+"""For so many names that are known, two more are passed over before the next is remembered. Two,
+since senders and recipients take turns, and each must come to be the one."""
 
-Names that never repeat took 1.71 times the floor's decision if none was stored, 1.85 if one of 16
-was, 1.97 if one of 4; traffic with repetitions (Zipf's) was fastest with one of 16.
-"""
+RAREST: Final = 16
+"""How many names are passed over at most."""
 
 ROOM_FOR_LISTENERS: Final = 2**10
 """How many listeners a policy remembers as texts, and as many as address tuples: 0.5 MB."""
@@ -59,8 +67,12 @@ class Memory(dict[K, V]):
         super().__init__()
         self._room = room
 
-    def remember(self, key: K, value: V) -> None:
-        """Keep a value that would be found again for the same key."""
+    def remember(self, key: K, value: V) -> int:
+        """Keep a value that would be found again for the same key.
+
+        Returns how many keys to pass over before the next is worth remembering.
+        """
         if len(self) >= self._room:
             self.clear()
         self[key] = value
+        return min(2 * (len(self) // FEW), RAREST)

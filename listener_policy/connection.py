@@ -33,8 +33,6 @@ from listener_policy.relay_hosts import RelayHosts
 __all__ = ["LONGEST_ADDRESS", "AnyPolicy", "Connection", "ListenerRules", "checked_identity"]
 
 
-_decision: Final = Decision.taken
-
 LONGEST_ADDRESS: Final = 320
 """Of addresses that are taken apart at once: what is longer might be endless (rule 1.2)."""
 
@@ -146,7 +144,11 @@ class Connection:
     def decide(self, domain: str) -> Decision:
         """Decide about one domain (rule 4.2); see `Policy.decide`."""
         entry = self._rules.governing(domain, self)
-        return _decision(entry, self._relay_hosts, self._octets, self._auth)
+        made = entry.inside if self._relay_hosts else entry.outside
+        if made is None:
+            grants = entry.grants
+            made = entry.decision(grants.index(self._relay_hosts, self._octets, self._auth))
+        return made
 
     def decide_rcpt(self, sender: str, recipient: str) -> RcptDecision:
         """Decide about one recipient (rule 4.3); see `Policy.decide_rcpt`."""

@@ -6,9 +6,8 @@ is one of 288 `Verdict`s. Both are made once, when this module is imported, so t
 picking one, and everything about a kind of decision can be read in one place.
 
 To pick one, an entry tells eight kinds of senders apart: in `relay_hosts` or not, in its
-`relay_from` or not, in its `relay_from_authz` or not. `taken` is the last part of every
-decision's way, and what it reads has slots: an attribute of a named tuple takes ten times
-as long to read.
+`relay_from` or not, in its `relay_from_authz` or not. What is read on the way has slots: an
+attribute of a named tuple takes ten times as long to read.
 """
 
 from __future__ import annotations
@@ -212,24 +211,16 @@ class Grants:
         object.__setattr__(self, "for_senders", bool(self.relay_from or self.relay_from_authz))
 
     def index(self, relay_hosts: int, peer: bytes, auth: str | None) -> int:
-        """The `sender_index` of a peer, given as `Decision.taken` takes it."""
+        """The `sender_index` of a sender.
+
+        relay_hosts: 1 if the peer is in the listener's, else 0. peer: the octets of its address.
+        """
         index = 4 * relay_hosts
         if self.relay_from_octets and bisect_right(self.relay_from_octets, peer) & 1:
             index += 2
         if auth is not None and auth in self.relay_from_authz:
             index += 1
         return index
-
-
-@final
-class Entry:
-    """What governs a domain. `ref` is `None` where there is no entry, or none with a place."""
-
-    __slots__ = ("grants", "ref")
-
-    def __init__(self, ref: EntryRef | None, grants: Grants) -> None:
-        self.ref = ref
-        self.grants = grants
 
 
 _new: Final = object.__new__
@@ -250,19 +241,6 @@ class Decision(_Answer):
     def __init__(self, entry: EntryRef | None, outcome: Outcome) -> None:
         self._entry = entry
         self._outcome = outcome
-
-    @staticmethod
-    def taken(entry: Entry, relay_hosts: int, peer: bytes, auth: str | None) -> Decision:
-        """What an entry grants a peer, as the engine asks it (rule 4.2).
-
-        relay_hosts: 1 if the peer is in the listener's, else 0. peer: the octets of its address.
-        """
-        made = _new(Decision)  # without `__init__`: to call it would take as long as all of this
-        grants = entry.grants
-        made._entry = entry.ref
-        index = grants.index(relay_hosts, peer, auth) if grants.for_senders else 4 * relay_hosts
-        made._outcome = grants.outcomes[index]
-        return made
 
     @property
     def relay_hosts(self) -> bool:
@@ -328,6 +306,33 @@ class Decision(_Answer):
 
 
 @final
+class Entry:
+    """What governs a domain. `ref` is `None` where there is no entry, or none with a place.
+
+    Most entries list no senders: they say one thing to peers in `relay_hosts` and one to all
+    others. Both decisions are made before anybody asks, since to make one takes as long as two
+    lookups. Where senders are listed there would be up to eight, too much to keep.
+    """
+
+    __slots__ = ("grants", "inside", "outside", "ref")
+
+    def __init__(self, ref: EntryRef | None, grants: Grants) -> None:
+        self.ref = ref
+        self.grants = grants
+        self.inside: Decision | None = None
+        """To peers in `relay_hosts`; `None` if it depends on the sender."""
+        self.outside: Decision | None = None
+        """To all other peers."""
+        if not grants.for_senders:
+            self.inside = Decision(ref, grants.outcomes[4])
+            self.outside = Decision(ref, grants.outcomes[0])
+
+    def decision(self, index: int) -> Decision:
+        """What it grants a kind of senders, given as `Grants.index` has it (rule 4.2)."""
+        return Decision(self.ref, self.grants.outcomes[index])
+
+
+@final
 class RcptDecision(_Answer):
     """Whether a listener accepts one recipient of one message (rule 4.3).
 
@@ -388,12 +393,12 @@ class RcptDecision(_Answer):
     @property
     def sender(self) -> Decision:
         """The decision about the sender's domain."""
-        return Decision(self._sender.ref, self._sender.grants.outcomes[self._sender_index])
+        return self._sender.decision(self._sender_index)
 
     @property
     def recipient(self) -> Decision:
         """The decision about the recipient's domain."""
-        return Decision(self._recipient.ref, self._recipient.grants.outcomes[self._recipient_index])
+        return self._recipient.decision(self._recipient_index)
 
     def after_data(self, report: Report | None) -> Disposition:
         """What becomes of the message, once it is there (rule 4.4).

@@ -134,7 +134,8 @@ def evaluate(
     octets = peer_octets(peer)
     identity = checked_identity(auth)
     entry = _entry("options", options, dialect)
-    return Decision.taken(entry, bisect_right(hosts.octets, octets) & 1, octets, identity)
+    relay_hosts_hold = bisect_right(hosts.octets, octets) & 1
+    return entry.decision(entry.grants.index(relay_hosts_hold, octets, identity))
 
 
 def _entry(what: str, options: object, dialect: Dialect) -> Entry:

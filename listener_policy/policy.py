@@ -3,10 +3,10 @@
     text -> mapping -> PolicyConfig -> Policy -> Decision
                        (validated)     (compiled)
 
-Compiling turns the tables of a configuration into one index for each listener. From then on a
-policy does not look at its configuration to decide: it finds the listener's rules in a dictionary,
-the peer in sorted boundaries and the domain in the listener's index and then in that of listener
-`*`. Any number of threads may ask at once: nothing changes but what is remembered about names
+Compiling turns the tables of a configuration into one index for each listener
+(`listener_policy.rules`). From then on a policy does not look at its configuration to decide: it
+finds the listener's rules in a dictionary, the peer in sorted boundaries and the domain in the
+listener's index and then in that of listener `*`. Any number of threads may ask at once: nothing changes but what is remembered about names
 (`listener_policy._memory`).
 """
 
@@ -24,13 +24,10 @@ from typing import Final, NamedTuple, cast, final
 from listener_policy._collector import COLLECTOR_PAUSED
 from listener_policy._display import described
 from listener_policy._documents import Text
-from listener_policy._domain_map import DomainMap, governing
-from listener_policy._frozen import FrozenMapping
+from listener_policy._domain_map import DomainMap
 from listener_policy._intervals import Bounds
 from listener_policy._memory import (
     LONGEST_KEY,
-    REMEMBER_ONE_OF,
-    ROOM_FOR_DOMAINS,
     ROOM_FOR_LISTENERS,
     Memory,
 )
@@ -48,16 +45,16 @@ from listener_policy.decision import (
     RcptDecision,
     check_dialect,
 )
-from listener_policy.domains import canonical_domain, is_ordinary
-from listener_policy.entries import NO_ENTRY, compiler
+from listener_policy.entries import compiler
 from listener_policy.explain import Site, Table, explain, explain_rcpt
 from listener_policy.explanation import Explanation, RcptExplanation
 from listener_policy.listeners import EVERY_LISTENER, Listener, canonical_listener
 from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
 from listener_policy.relay_hosts import DEFAULT_RELAY_HOSTS, Blocks, RelayHosts
+from listener_policy.rules import NO_ENTRIES, Rulebook, Rules
 
-__all__ = ["NO_ENTRIES", "Match", "Policy"]
+__all__ = ["Match", "Policy"]
 
 
 class Match(NamedTuple):
@@ -93,20 +90,16 @@ class Policy(AnyPolicy):
         "__weakref__",
         "_config",
         "_fingerprint",
-        "_listed",
+        "_rulebook",
         "_sockets",
         "_spellings",
-        "_tables",
-        "_unlisted",
     )
 
     _config: PolicyConfig
     _fingerprint: str | None
-    _listed: dict[str, _Rules]
-    _sockets: Memory[tuple[str, int], _Rules]
-    _spellings: Memory[str, _Rules]
-    _tables: Mapping[str, DomainMap[Entry]]
-    _unlisted: dict[str | None, _Rules]
+    _rulebook: Rulebook
+    _sockets: Memory[tuple[str, int], Rules]
+    _spellings: Memory[str, Rules]
 
     def __new__(
         cls,
@@ -196,38 +189,7 @@ class Policy(AnyPolicy):
         policy._relay_hosts = relay_hosts
         policy._dialect = dialect
         policy._fingerprint = None
-        grants = compiler(dialect)
-        indexes = {
-            listener: DomainMap(
-                {
-                    pattern: Entry(EntryRef(listener, pattern), grants(options))
-                    for pattern, options in patterns.items()
-                },
-                closest_encloser=dialect is Dialect.KUMOMTA,  # S1
-                falls_to_default=dialect is Dialect.KUMOMTA and listener == EVERY_LISTENER,
-            )
-            for listener, patterns in config.entries.items()
-            if patterns
-        }
-        policy._tables = FrozenMapping(indexes)
-        shared = indexes.pop(EVERY_LISTENER, NO_ENTRIES)
-
-        room = ROOM_FOR_DOMAINS // (len(indexes) + 1)
-        unlisted = _Governing(NO_ENTRIES, shared, NO_ENTRY[dialect], room)
-        listed = {
-            listener: _Governing(own, shared, NO_ENTRY[dialect], room)
-            for listener, own in indexes.items()
-        }
-        hosts = {source: relay_hosts.of(source).octets for source in (None, *relay_hosts.stated)}
-        policy._listed = {
-            listener: _Rules(
-                dialect, hosts[relay_hosts.source(listener)], listed.get(listener, unlisted)
-            )
-            for listener in {*indexes, *relay_hosts.stated}
-        }
-        policy._unlisted = {
-            source: _Rules(dialect, octets, unlisted) for source, octets in hosts.items()
-        }
+        policy._rulebook = Rulebook(config, relay_hosts, dialect)
         policy._spellings = Memory(ROOM_FOR_LISTENERS)
         policy._sockets = Memory(ROOM_FOR_LISTENERS)
         return policy
@@ -240,14 +202,14 @@ class Policy(AnyPolicy):
     @property
     def tables(self) -> Mapping[str, DomainMap[Entry]]:
         """The index of each listener that has entries, listener `*` included, for the engine."""
-        return self._tables
+        return self._rulebook.tables
 
     @property
     def relay_hosts_table(self) -> RelayHosts:
         """Who may relay anything, by listener (rule 4.1), for the engine."""
         return self._relay_hosts
 
-    def decide(
+    def decide(  # noqa: C901 - as is said inside
         self, listener: Listener, peer: Peer, domain: str, auth: str | None = None
     ) -> Decision:
         """What a listener grants a peer with regard to one domain (rule 4.2).
@@ -281,11 +243,17 @@ class Policy(AnyPolicy):
             entry = rules.search(domain)
 
         hosts = bisect_right(rules.relay_hosts, octets) & 1
-        made = _new(Decision)
-        grants = entry.grants
-        made._entry = entry.ref
-        index = grants.index(hosts, octets, auth) if grants.for_senders else 4 * hosts
-        made._outcome = grants.outcomes[index]
+        made = entry.inside if hosts else entry.outside
+        if made is None:
+            grants = entry.grants
+            index = 4 * hosts
+            if grants.relay_from_octets and bisect_right(grants.relay_from_octets, octets) & 1:
+                index += 2
+            if auth is not None and auth in grants.relay_from_authz:
+                index += 1
+            made = _new(Decision)
+            made._entry = entry.ref
+            made._outcome = grants.outcomes[index]
         return made
 
     def decide_rcpt(  # noqa: C901, PLR0912 - as in `decide`
@@ -386,12 +354,20 @@ class Policy(AnyPolicy):
             self._dialect,
             self._relay_hosts,
             *(
-                Table(key, tables.get(key, {}), self._tables.get(key, NO_ENTRIES).closest_encloser)
+                Table(
+                    key,
+                    tables.get(key, {}),
+                    self._rulebook.tables.get(key, NO_ENTRIES).closest_encloser,
+                )
                 for key in (name, EVERY_LISTENER)
             ),
         )
 
-    def _at(self, listener: Listener) -> _Rules:
+    def _index(self, listener: str) -> DomainMap[Entry]:
+        """The index of a listener, given in canonical form."""
+        return self._rulebook.tables.get(listener, NO_ENTRIES)
+
+    def _at(self, listener: Listener) -> Rules:
         """What holds at a listener.
 
         Servers ask about the same few again and again, as texts or as their sockets have them.
@@ -414,12 +390,9 @@ class Policy(AnyPolicy):
                 return rules
         return self._found(listener)
 
-    def _found(self, listener: Listener) -> _Rules:
+    def _found(self, listener: Listener) -> Rules:
         """What holds at a listener in any spelling. Raises `RequestError`."""
-        name = canonical_listener(listener)
-        if name in self._listed:
-            return self._listed[name]
-        return self._unlisted[self._relay_hosts.source(name)]
+        return self._rulebook.of(canonical_listener(listener))
 
     @property
     def fingerprint(self) -> str:
@@ -477,76 +450,8 @@ def _rebuilt(
     return Policy(config, relay_hosts=relay_hosts, listeners=listeners, dialect=dialect)
 
 
-@final
-class _Governing:
-    """Which entry governs a domain: by a listener's own index, then by that of listener `*`."""
-
-    __slots__ = ("_asked", "_indexes", "_nothing", "_other_names", "known", "names")
-
-    def __init__(
-        self, own: DomainMap[Entry], shared: DomainMap[Entry], nothing: Entry, room: int
-    ) -> None:
-        self._indexes = (shared,) if own is NO_ENTRIES else (own, shared)
-        self.names = cast("Mapping[str, Entry | None]", self._indexes[0].names)
-        self._other_names = (NO_ENTRIES if own is NO_ENTRIES else shared).names
-        self._nothing = nothing
-        self.known = Memory[str, Entry](room)
-        self._asked = 0
-
-    def entry(self, domain: str, _connection: Connection | None = None, /) -> Entry:
-        """The entry that governs a domain in any spelling, or the one that grants nothing (2.5)."""
-        found: Entry | None = None
-        if type(domain) is str and len(domain) <= LONGEST_KEY:
-            found = self.names.get(domain) or self.known.get(domain)
-        return found or self.search(domain)
-
-    def search(self, domain: str, _connection: Connection | None = None, /) -> Entry:
-        """The same for a domain that is neither one of `names` nor known.
-
-        Most are ordinary, which costs a regular expression, or keys of the other index, which are
-        canonical; few need `canonical_domain`. Nothing is looked up, here or before, whose length
-        is not known: to hash a text takes as long as it is.
-        """
-        if type(domain) is not str or len(domain) > LONGEST_KEY:
-            name = canonical_domain(domain)
-            return (
-                self._nothing if name is None else governing(name, self._indexes) or self._nothing
-            )
-        if domain in self._other_names or is_ordinary(domain):
-            entry = governing(domain, self._indexes) or self._nothing
-        else:
-            name = canonical_domain(domain)
-            if name is None:  # rule 1.2
-                return self._nothing
-            entry = governing(name, self._indexes) or self._nothing
-            if not name or not domain.isascii():
-                return entry
-        # threads may lose count, and then a name is remembered earlier or later
-        self._asked = asked = (self._asked + 1) % REMEMBER_ONE_OF
-        if not asked:
-            self.known.remember(domain, entry)
-        return entry
-
-
-@final
-class _Rules:
-    """What holds at one listener: its `relay_hosts`, and who governs there."""
-
-    __slots__ = ("dialect", "governing", "known", "names", "relay_hosts", "search")
-
-    def __init__(self, dialect: Dialect, relay_hosts: tuple[bytes, ...], names: _Governing) -> None:
-        self.dialect = dialect
-        self.relay_hosts = relay_hosts
-        self.names = names.names
-        self.known = names.known
-        self.governing = names.entry
-        self.search = names.search
-
-
 _connection: Final = Connection.made
 _new: Final = object.__new__
-NO_ENTRIES: Final = DomainMap[Entry]({})
-"""The index of a listener without entries."""
 
 
 class _Meaning(NamedTuple):

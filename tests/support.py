@@ -140,22 +140,34 @@ def told(problems: Iterable[Problem]) -> str:
     return "\n".join(f"{one.path} {one.message} {one.hint or ''}" for one in problems)
 
 
-def calls_made(ask: Callable[[], object]) -> int:
-    """How many calls, Python's and C's, are made by `ask`: what it costs, without a clock."""
-    seen = 0
+def calls(ask: Callable[[], object]) -> list[str]:
+    """The functions, Python's and C's, that are called while something is asked, in order."""
+    return [name for name in _called(ask) if not name.endswith("<lambda>")]
 
-    def count(_frame: FrameType, event: str, _arg: object) -> None:
-        nonlocal seen
-        seen += event in {"call", "c_call"}
+
+def calls_made(ask: Callable[[], object]) -> int:
+    """How many there are: what it costs, without a clock."""
+    return len(_called(ask))
+
+
+def _called(ask: Callable[[], object]) -> list[str]:
+    seen: list[str] = []
+
+    def watch(frame: FrameType, event: str, function: Any) -> None:
+        if event == "call":
+            seen.append(frame.f_code.co_qualname)
+        elif event == "c_call":
+            seen.append(function.__name__)
 
     before = sys.getprofile()
     gc.disable()  # a collection calls whoever wants to hear of it
-    sys.setprofile(count)
+    sys.setprofile(watch)
     try:
         ask()
     finally:
         sys.setprofile(before)
         gc.enable()
+    assert seen.pop() == "setprofile"
     return seen
 
 

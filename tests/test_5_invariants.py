@@ -308,7 +308,7 @@ print(json.dumps([asked, events]))
 
 def test_5_2_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     # with so little room, all that there is to forget is forgotten more than once in each round
-    monkeypatch.setattr("listener_policy.policy.ROOM_FOR_DOMAINS", 1_000)
+    monkeypatch.setattr("listener_policy.rules.ROOM_FOR_DOMAINS", 1_000)
     policy, rounds = Policy.from_toml(RICH, relay_hosts=BLOCKS), 3_000
 
     def ask(start: int) -> int:

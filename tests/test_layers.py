@@ -27,7 +27,7 @@ LAYERS: Final = (
     ("_domain_map", "options", "questions"),
     ("checks", "entries", "relay_hosts", "_reader"),
     ("config", "connection", "explanation"),
-    ("explain",),
+    ("explain", "rules"),
     ("policy",),
     ("hook", "analysis._expectation_tables"),
     (

@@ -13,12 +13,13 @@ from typing import Final
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support import DIALECTS, esmtp, untyped
+from support import DIALECTS, calls, esmtp, untyped
 
 from listener_policy import CidrSet, Dialect, Policy, RequestError
 from listener_policy._memory import (
+    FEW,
     LONGEST_KEY,
-    REMEMBER_ONE_OF,
+    RAREST,
     ROOM_FOR_DOMAINS,
     ROOM_FOR_LISTENERS,
     Memory,
@@ -45,8 +46,33 @@ def test_a_memory_is_bounded_and_finds_what_it_was_given() -> None:
         assert len(memory) <= 3
 
 
+def test_the_more_is_known_the_more_is_passed_over() -> None:
+    memory = Memory[int, None](2**20)
+    passed_over = [memory.remember(number, None) for number in range(20 * FEW)]
+    assert passed_over[: FEW - 1] == [0] * (FEW - 1)
+    assert passed_over == sorted(passed_over)
+    # senders and recipients take turns: what is passed over must not be always the same ones
+    assert set(passed_over) == set(range(0, RAREST + 1, 2))
+    assert memory.remember(0, None) == RAREST
+
+
+@pytest.mark.parametrize("known", [0, 100, 10_000])
+def test_what_is_asked_about_often_is_soon_remembered(
+    known: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listener_policy._memory.FEW", 16)
+    policy = Policy.from_toml('["*"]')
+    for number in range(known):
+        policy.decide("mx", PEER, f"n{number}.test")
+    for _ in range(2 * (RAREST + 1)):
+        policy.decide_rcpt("mx", PEER, "a@often.test", "b@rather.test")
+    often = calls(lambda: policy.decide_rcpt("mx", PEER, "a@often.test", "b@rather.test"))
+    assert "Governing.search" not in often
+    assert "Governing.search" in calls(lambda: policy.decide("mx", PEER, "never.test"))
+
+
 def ask_about_new_names(policy: Policy, start: int, end: int) -> None:
-    for n in (n for n in range(start, end) for _ in range(REMEMBER_ONE_OF)):
+    for n in (n for n in range(start, end) for _ in range(RAREST + 1)):
         policy.decide("mx", PEER, f"name{n}.example.com")
         policy.decide_rcpt(f"l{n}", PEER, f"a@s{n}.example.net", f"b@R{n}.example.org.")
         policy.decide(("10.1.2.3", n % 60_000), PEER, f"no name {n}")
@@ -55,7 +81,7 @@ def ask_about_new_names(policy: Policy, start: int, end: int) -> None:
 def test_5_2_however_many_names_are_asked_about_no_more_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("listener_policy.policy.ROOM_FOR_DOMAINS", 600)
+    monkeypatch.setattr("listener_policy.rules.ROOM_FOR_DOMAINS", 600)
     monkeypatch.setattr("listener_policy.policy.ROOM_FOR_LISTENERS", 100)
     policy = Policy.from_toml(TOML)
     blocks: list[int] = []

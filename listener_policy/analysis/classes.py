@@ -51,7 +51,8 @@ from listener_policy.domains import EVERY_DOMAIN, WILDCARD, canonical_domain
 from listener_policy.entries import NO_OPTIONS, log_option
 from listener_policy.errors import RequestError
 from listener_policy.listeners import EVERY_LISTENER
-from listener_policy.policy import NO_ENTRIES, Policy
+from listener_policy.policy import Policy
+from listener_policy.rules import NO_ENTRIES
 
 __all__ = [
     "DomainClass",

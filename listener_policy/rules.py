@@ -1,0 +1,157 @@
+"""What holds at each listener, compiled: who governs a domain, who may relay anything.
+
+A listener has its own table, and behind it is that of listener `*` (rule 2.5). Nothing of the
+second is copied into the first: a policy may have many listeners, and a million shared entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, final
+
+from listener_policy._domain_map import DomainMap
+from listener_policy._frozen import FrozenMapping
+from listener_policy._memory import LONGEST_KEY, ROOM_FOR_DOMAINS, Memory
+from listener_policy.config import PolicyConfig
+from listener_policy.connection import Connection
+from listener_policy.decision import Dialect, Entry, EntryRef
+from listener_policy.domains import EVERY_DOMAIN, canonical_domain, is_ordinary
+from listener_policy.entries import NO_ENTRY, compiler
+from listener_policy.listeners import EVERY_LISTENER
+from listener_policy.relay_hosts import RelayHosts
+
+__all__ = ["NO_ENTRIES", "Rulebook", "Rules"]
+
+NO_ENTRIES: Final = DomainMap[Entry]({})
+"""The index of a listener without entries."""
+
+
+@final
+class Rulebook:
+    """The rules of all listeners."""
+
+    __slots__ = ("_listed", "_relay_hosts", "_unlisted", "tables")
+
+    def __init__(self, config: PolicyConfig, relay_hosts: RelayHosts, dialect: Dialect) -> None:
+        """Compile a configuration that has been checked."""
+        tables = _tables(config, dialect)
+        self.tables: Mapping[str, DomainMap[Entry]] = FrozenMapping(tables)
+        """The index of each listener that has entries, listener `*` included."""
+        shared = tables.pop(EVERY_LISTENER, NO_ENTRIES)
+        nothing = NO_ENTRY[dialect]
+        room = ROOM_FOR_DOMAINS // (len(tables) + 1)
+        names_of_others = Governing(NO_ENTRIES, shared, nothing, room)
+        names = {
+            listener: Governing(own, shared, nothing, room) for listener, own in tables.items()
+        }
+        hosts = {source: relay_hosts.of(source).octets for source in (None, *relay_hosts.stated)}
+        self._relay_hosts = relay_hosts
+        self._listed = {
+            listener: Rules(
+                dialect, hosts[relay_hosts.source(listener)], names.get(listener, names_of_others)
+            )
+            for listener in {*tables, *relay_hosts.stated}
+        }
+        self._unlisted = {
+            source: Rules(dialect, octets, names_of_others) for source, octets in hosts.items()
+        }
+
+    def of(self, listener: str) -> Rules:
+        """What holds at a listener, given in canonical form."""
+        rules = self._listed.get(listener)
+        return self._unlisted[self._relay_hosts.source(listener)] if rules is None else rules
+
+
+def _tables(config: PolicyConfig, dialect: Dialect) -> dict[str, DomainMap[Entry]]:
+    """The index of each listener that has entries."""
+    tree = dialect is Dialect.KUMOMTA  # S1
+    grants = compiler(dialect)
+    tables: dict[str, DomainMap[Entry]] = {}
+    for listener, patterns in config.entries.items():
+        if patterns:
+            entries = {
+                pattern: Entry(EntryRef(listener, pattern), grants(options))
+                for pattern, options in patterns.items()
+            }
+            last = entries.get(EVERY_DOMAIN, NO_ENTRY[dialect])  # rule 2.5
+            tables[listener] = DomainMap(
+                entries,
+                closest_encloser=tree,
+                unmatched=last if listener == EVERY_LISTENER else None,
+            )
+    return tables
+
+
+@final
+class Governing:
+    """Which entry governs a domain: by a listener's own index, then by that of listener `*`."""
+
+    __slots__ = ("_more_names", "_nothing", "_own", "_passing_over", "_shared", "known", "names")
+
+    def __init__(
+        self, own: DomainMap[Entry], shared: DomainMap[Entry], nothing: Entry, room: int
+    ) -> None:
+        self._own = own
+        self._shared = shared
+        self._nothing = nothing
+        if own is NO_ENTRIES:
+            self.names, self._more_names = shared.names, own.names
+        else:
+            self.names, self._more_names = own.names, shared.names
+        self.known = Memory[str, Entry](room)
+        self._passing_over = 0
+
+    def entry(self, domain: str, _connection: Connection | None = None, /) -> Entry:
+        """The entry that governs a domain in any spelling, or the one that grants nothing."""
+        found: Entry | None = None
+        if type(domain) is str and len(domain) <= LONGEST_KEY:
+            found = self.names.get(domain) or self.known.get(domain)
+        return found or self.search(domain)
+
+    def search(self, domain: str, _connection: Connection | None = None, /) -> Entry:
+        """The same for a domain that is neither one of `names` nor known.
+
+        Most are ordinary, which costs a regular expression, or keys of the other index, which are
+        canonical; few need `canonical_domain`. Nothing is looked up, here or before, whose length
+        is not known: to hash a text takes as long as it is.
+        """
+        if type(domain) is not str or len(domain) > LONGEST_KEY:
+            return self._canonical(canonical_domain(domain))
+        entry = self._more_names.get(domain)
+        if entry is not None or is_ordinary(domain):
+            own = self._own
+            if own is not NO_ENTRIES and not (own.is_tree and domain in own.names):
+                entry = own.beyond(domain) or entry
+            if entry is None:
+                entry = self._shared.beyond(domain) or self._nothing
+        else:
+            name = canonical_domain(domain)
+            entry = self._canonical(name)
+            if not name or not domain.isascii():
+                return entry
+        # threads may lose count, and then a name is remembered earlier or later
+        self._passing_over = left = self._passing_over - 1
+        if left < 0:
+            self._passing_over = self.known.remember(domain, entry)
+        return entry
+
+    def _canonical(self, name: str | None) -> Entry:
+        """What governs a name in canonical form; nothing does if there is none (rule 1.2)."""
+        if name is None:
+            return self._nothing
+        return self._own.governing(name) or self._shared.governing(name) or self._nothing
+
+
+@final
+class Rules:
+    """What holds at one listener: its `relay_hosts`, and who governs there."""
+
+    __slots__ = ("dialect", "governing", "known", "names", "relay_hosts", "search")
+
+    def __init__(self, dialect: Dialect, relay_hosts: tuple[bytes, ...], names: Governing) -> None:
+        self.dialect = dialect
+        self.relay_hosts = relay_hosts
+        self.names = names.names
+        self.known = names.known
+        self.governing = names.entry
+        self.search = names.search
