@@ -1,0 +1,1 @@
+"""Real mail servers, asked by real clients: what is on the wire."""
