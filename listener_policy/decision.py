@@ -25,6 +25,7 @@ from listener_policy.errors import RequestError
 
 __all__ = [
     "OUTCOMES",
+    "REFUSED",
     "VERDICTS",
     "Decision",
     "Dialect",

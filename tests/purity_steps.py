@@ -27,6 +27,12 @@ from listener_policy import (
     envelope_domain,
     evaluate,
 )
+from listener_policy.adapters.postfix import (
+    ProtocolError,
+    RequestParser,
+    action,
+    rcpt_request,
+)
 from listener_policy.analysis import (
     cells,
     diff,
@@ -230,6 +236,39 @@ def check_expectations() -> None:
         ANSWERS.append((report.untouched, report.coverage, str(report.results[0])))
 
 
+DELEGATED: Final = b"""\
+request=smtpd_access_policy
+protocol_state=RCPT
+client_address=10.0.0.7
+server_address=::ffff:10.1.2.3
+server_port=25
+sender=
+recipient=b@\xffexample.com
+sasl_username=ann
+
+"""
+
+
+def answer_postfix() -> None:
+    for policy in POLICIES:
+        parser = RequestParser()
+        for portion in (DELEGATED[:9], DELEGATED[9:] + DELEGATED.replace(b"\xff", b"")):
+            for attributes in parser.feed(portion):
+                answer = action(policy, attributes)
+                ANSWERS.append((answer.response, repr(answer), rcpt_request(attributes)))
+        parser.close()
+
+
+WRONG_DELEGATED: Final = (b"\n", b"a\n", b"a=\0\n", DELEGATED[:-1] * 2, b"x" * 10**6)
+
+
+def refuse_postfix() -> None:
+    refuse(ProtocolError, lambda octets: list(RequestParser().feed(octets)), WRONG_DELEGATED)
+    refuse(RequestError, RequestParser().feed, (None, "a"))
+    refuse(ProtocolError, lambda state: action(POLICIES[0], {"protocol_state": state}), ("RCPT", 5))
+    refuse(RequestError, lambda policy: action(policy, {}), (None, "policy"))
+
+
 def refuse(error: type[Exception], ask: Callable[[Any], object], cases: Iterable[Any]) -> None:
     """Ask what must be refused, case by case, and look at the errors from all sides."""
     for case in cases:
@@ -363,7 +402,7 @@ STEPS: Final = {
     for step in (
         *(load_documents, build_models, decide, decide_rcpt, connect, resolve, explain, ask_hooks),
         *(check_expectations, lint_policies, compare_and_search, pickle_copy_compare),
-        *(write_documents, write_json_schema),
+        *(write_documents, write_json_schema, answer_postfix, refuse_postfix),
         *(refuse_documents, refuse_requests, refuse_arguments, refuse_models),
     )
 }

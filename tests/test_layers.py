@@ -42,6 +42,7 @@ LAYERS: Final = (
     ),
     ("analysis.linting.lint",),
     (FACADE, f"analysis.{FACADE}"),
+    (f"adapters.{FACADE}", "adapters.postfix"),
     ("strategies", "_command_line.terminal", f"_command_line.{FACADE}"),
     ("_command_line.outcome",),
     ("_command_line.inputs",),
