@@ -1,16 +1,17 @@
-"""A Postfix of its own, the example's daemon beside it, and clients that say what they were told."""
+"""A Postfix and the example's daemon beside it, and clients that say what they were told."""
 
 import os
 import re
 import shutil
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -36,13 +37,12 @@ local_transport = discard:
 default_transport = discard:
 alias_maps =
 inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+inet_protocols = all
 smtpd_peername_lookup = no
 smtpd_error_sleep_time = 0
 smtpd_authorized_xclient_hosts = 127.0.0.1
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_local_domain = test
-cyrus_sasl_config_path = {home}/sasl
 """
 MASTER_CF: Final = """\
 pickup    unix  n       -       n       60      1       pickup
@@ -61,7 +61,7 @@ SASL_CONF: Final = """\
 pwcheck_method: auxprop
 auxprop_plugin: sasldb
 mech_list: PLAIN LOGIN
-sasldb_path: {home}/sasl/db
+sasldb_path: {home}/etc/sasl/db
 """
 
 
@@ -88,25 +88,24 @@ def is_listening(port: int) -> bool:
 
 
 class Postfix:
-    """A Postfix with one smtpd for each of some `smtpd_relay_restrictions`.
+    """A Postfix whose files are below one folder, which goes when it does.
 
-    restrictions: by port. All its files are below one folder, and go when it does.
+    services: the parameters of the smtpd of each port (`name = value`).
     """
 
-    def __init__(self, restrictions: dict[int, str]) -> None:
+    def __init__(self, services: Mapping[int, Sequence[str]]) -> None:
         need_root()
         self._postfix = need_program("postfix")
         self._saslpasswd2 = need_program("saslpasswd2", package="sasl2-bin")
         # not one of pytest's, into which nobody but root may look: Postfix runs as `postfix`
         self._home = Path(tempfile.mkdtemp(prefix="postfix-", dir="/tmp"))
-        self._restrictions = restrictions
+        self._services = services
 
     def __enter__(self) -> Self:
         try:
             self._write()
             self._run("start")
-            for port in self._restrictions:
-                wait_until(lambda port=port: is_listening(port), "Postfix listens")
+            wait_until(lambda: all(map(is_listening, self._services)), "Postfix listens")
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -134,7 +133,7 @@ class Postfix:
 
     def add_login(self, name: str, password: str) -> None:
         """Let somebody authenticate by SMTP AUTH."""
-        database = self._home / "sasl" / "db"
+        database = self._home / "etc" / "sasl" / "db"
         subprocess.run(
             [self._saslpasswd2, "-p", "-c", "-f", str(database), "-u", "test", name],
             input=password,
@@ -145,17 +144,19 @@ class Postfix:
         shutil.chown(database, "postfix")
 
     def _write(self) -> None:
+        # cyrus_sasl_config_path has no effect in Debian: it looks below the configuration
         self._home.chmod(0o755)
-        for folder in ("etc", "queue", "data", "sasl"):
+        for folder in ("etc", "etc/sasl", "queue", "data"):
             (self._home / folder).mkdir()
         shutil.chown(self._home / "data", "postfix")
-        services = "".join(
-            f"{LOCALHOST}:{port} inet n - n - - smtpd\n  -o {{ smtpd_relay_restrictions = {those} }}\n"
-            for port, those in self._restrictions.items()
-        )
+        lines = [
+            f"{LOCALHOST}:{port} inet n - n - - smtpd"
+            + "".join(f"\n  -o {{ {parameter} }}" for parameter in parameters)
+            for port, parameters in self._services.items()
+        ]
         (self._home / "etc" / "main.cf").write_text(MAIN_CF.format(home=self._home))
-        (self._home / "etc" / "master.cf").write_text(services + MASTER_CF)
-        (self._home / "sasl" / "smtpd.conf").write_text(SASL_CONF.format(home=self._home))
+        (self._home / "etc" / "master.cf").write_text("\n".join([*lines, MASTER_CF]))
+        (self._home / "etc" / "sasl" / "smtpd.conf").write_text(SASL_CONF.format(home=self._home))
 
     def _run(self, command: str) -> None:
         subprocess.run(
@@ -175,6 +176,18 @@ class Daemon:
         self._arguments = [sys.executable, str(EXAMPLE), str(self.policy), *options]
         self._arguments += ["--listen", f"{LOCALHOST}:{port}"]
         self._running: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Return when it listens."""
@@ -242,3 +255,19 @@ def told_at_rcpt(port: int, sender: str, recipient: str, *options: str, client: 
     dialogue = swaks(port, sender, recipient, "--quit-after", "RCPT", *believed, *options)
     (reply,) = (reply for command, reply in dialogue if command.startswith("RCPT TO:"))
     return reply
+
+
+@contextmanager
+def dialogue(port: int, client: str) -> Generator[Callable[[str], str]]:
+    """Says commands, as octets of Latin-1, and gives the last line of each reply."""
+    with smtplib.SMTP(LOCALHOST, port, timeout=PATIENCE) as smtp:
+
+        def say(command: str) -> str:
+            smtp.send(f"{command}\r\n".encode("latin-1"))
+            code, text = smtp.getreply()
+            return f"{code} {text.splitlines()[-1].decode()}"
+
+        assert say("EHLO client.test").startswith("250 ")
+        assert say(f"XCLIENT {client}").startswith("220 ")
+        assert say("EHLO client.test").startswith("250 ")
+        yield say
