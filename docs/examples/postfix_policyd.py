@@ -66,6 +66,8 @@ class Daemon:
                     writer.write(action(self.policy, attributes).response)
                 await asyncio.wait_for(writer.drain(), IDLE)
             parser.close()
+        except asyncio.CancelledError:
+            log.info("disconnected: the daemon stops")
         except Exception as trouble:  # noqa: BLE001 - whatever it is, no answer permits nothing
             log.warning("disconnected: %s", str(trouble) or type(trouble).__name__)
         finally:

@@ -196,22 +196,23 @@ class Daemon:
         wait_until(lambda: "listening" in self.log or self._has_ended(), "the daemon listens")
         assert not self._has_ended(), self.log
 
-    def stop(self) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it, if it runs, and return its exit status."""
         if self._running is None:
             return 0
-        self._running.terminate()
+        self._running.send_signal(number)
         try:
             return self._running.wait(PATIENCE)
         finally:
             self._running.kill()
             self._running = None
 
-    def reload(self, policy: str, *, says: str) -> None:
-        """Give it another policy, and return when it has said what it makes of it."""
+    def reload(self, policy: str | None, *, says: str) -> None:
+        """Give it another policy, or none, and return when it has said what it makes of it."""
         assert self._running is not None
         before = len(self.log)
-        self.policy.write_text(policy, encoding="utf-8")
+        if policy is not None:
+            self.policy.write_text(policy, encoding="utf-8")
         self._running.send_signal(signal.SIGHUP)
         wait_until(lambda: says in self.log[before:], f"the daemon says {says!r}")
 

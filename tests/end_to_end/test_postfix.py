@@ -23,7 +23,7 @@ log_arf = "LogThenRelay"
 ["send.example.com"]
 relay_from = ["10.1.0.0/16", "2001:db8::/32"]
 ["staff.example.com"]
-relay_from_authz = ["ann", "ann@test", ""]
+relay_from_authz = ["ann@test", ""]
 [listener."{submission}"."two.example"]
 relay_to = true
 [listener."198.51.100.25:25"."three.example"]
@@ -103,7 +103,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
         (STRANGER, "", "Bob@Example.COM."),
         ("ADDR=10.1.2.3", "ann@send.example.com", "bob@example.org"),
         ("ADDR=IPV6:2001:db8::7", "ann@send.example.com", "bob@example.org"),
-        (f"{STRANGER} LOGIN=ann", "ann@staff.example.com", "bob@example.org"),
+        (f"{STRANGER} LOGIN=ann@test", "ann@staff.example.com", "bob@example.org"),
         (f"{STRANGER} DESTADDR=198.51.100.25 DESTPORT=25", "", "bob@three.example"),
     ],
 )
@@ -126,8 +126,9 @@ def test_4_3_who_has_a_permission_relays(
         ("ADDR=IPV6:2001:db9::7", "ann@send.example.com", "bob@example.org"),
         ("ADDR=10.1.2.3", "ann@a.send.example.com", "bob@example.org"),
         (STRANGER, "ann@staff.example.com", "bob@example.org"),
-        (f"{STRANGER} LOGIN=ann", "ann@example.net", "bob@example.org"),
-        (f"{STRANGER} LOGIN=Ann", "ann@staff.example.com", "bob@example.org"),
+        (f"{STRANGER} LOGIN=ann@test", "ann@example.net", "bob@example.org"),
+        (f"{STRANGER} LOGIN=Ann@test", "ann@staff.example.com", "bob@example.org"),
+        (f"{STRANGER} LOGIN=ann", "ann@staff.example.com", "bob@example.org"),
         (f"{STRANGER} LOGIN=[UNAVAILABLE]", "ann@staff.example.com", "bob@example.org"),
         ("ADDR=10.8.0.7", "ann@example.net", "bob@example.org"),
         (STRANGER, "ann@example.net", "bob@two.example"),
@@ -261,7 +262,7 @@ def test_1_4_an_internationalized_domain_is_the_one_of_the_policy(site: Site) ->
 
 
 def test_5_2_no_permission_sticks_to_the_session(site: Site) -> None:
-    with dialogue(site.mx, f"{STRANGER} LOGIN=ann") as say:
+    with dialogue(site.mx, f"{STRANGER} LOGIN=ann@test") as say:
         for _ in range(2):
             say("MAIL FROM:<ann@staff.example.com>")
             assert say("RCPT TO:<bob@example.org>") == OK

@@ -119,7 +119,7 @@ def test_a_policy_that_is_wrong_is_told_about_and_not_taken(
     assert why in daemon.log
     assert told(site.smtp) == OK
     daemon.policy.unlink()
-    daemon.reload(CLOSED, says="policy ")
+    daemon.reload(CLOSED, says="INFO policy ")
     assert told(site.smtp) == REFUSED
 
 
