@@ -18,7 +18,8 @@ from typing import Final, Self
 
 from needed import need_program, need_root
 
-EXAMPLE: Final = Path(__file__).parents[2] / "docs" / "examples" / "postfix_policyd.py"
+DOCS: Final = Path(__file__).parents[2] / "docs"
+EXAMPLE: Final = DOCS / "examples" / "postfix_policyd.py"
 LOCALHOST: Final = "127.0.0.1"
 PATIENCE: Final = 30.0
 """Seconds until what has not happened is a failure."""
@@ -63,6 +64,12 @@ auxprop_plugin: sasldb
 mech_list: PLAIN LOGIN
 sasldb_path: {home}/etc/sasl/db
 """
+
+
+def restrictions_on_the_page() -> list[str]:
+    """The `smtpd_relay_restrictions` that the documentation tells people to write."""
+    text = (DOCS / "embed-in-postfix.md").read_text(encoding="utf-8")
+    return re.findall(r"^```main\.cf\n(smtpd_relay_restrictions = .*)\n```", text, re.MULTILINE)
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
@@ -193,7 +200,7 @@ class Daemon:
         """Return when it listens."""
         with self._log.open("wb") as log:
             self._running = subprocess.Popen(self._arguments, stdout=log, stderr=log)
-        wait_until(lambda: "listening" in self.log or self._has_ended(), "the daemon listens")
+        wait_until(lambda: "INFO policy" in self.log or self._has_ended(), "the daemon listens")
         assert not self._has_ended(), self.log
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

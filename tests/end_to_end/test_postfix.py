@@ -9,7 +9,16 @@ from typing import Final
 
 import pytest
 
-from end_to_end.postfix import LOCALHOST, Daemon, Postfix, dialogue, free_port, swaks, told_at_rcpt
+from end_to_end.postfix import (
+    LOCALHOST,
+    Daemon,
+    Postfix,
+    dialogue,
+    free_port,
+    restrictions_on_the_page,
+    swaks,
+    told_at_rcpt,
+)
 
 POLICY: Final = """
 ["example.com"]
@@ -53,30 +62,32 @@ def left_to_postfix(recipient: str) -> str:
 
 @dataclass(frozen=True)
 class Site:
-    """Where to connect: ports of one Postfix."""
+    """Where to connect: ports of one Postfix, with the restrictions that the page shows."""
 
     postfix: Postfix
     mx: int
     submission: int
     with_own_domains: int
     """Its restrictions begin with `permit_auth_destination`, and `local.example` is local."""
+    strict: int
+    """Its `smtpd_recipient_restrictions` refuse everybody."""
     kumomta: int
     """With the other dialect, and a policy that looks everywhere for reports."""
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
-    mx, submission, with_own_domains, kumomta = (free_port() for _ in range(4))
+    mx, submission, with_own_domains, strict, kumomta = (free_port() for _ in range(5))
     asked, asked_kumomta = free_port(), free_port()
-    policy, other_policy = (
-        f"check_policy_service inet:{LOCALHOST}:{port}, reject_unauth_destination"
-        for port in (asked, asked_kumomta)
+    relaying, with_domains, with_timeout = (
+        line.replace("9998", str(asked)) for line in restrictions_on_the_page()
     )
     services = {
-        mx: [f"smtpd_relay_restrictions = {policy}"],
-        submission: [f"smtpd_relay_restrictions = {policy}"],
-        with_own_domains: [f"smtpd_relay_restrictions = permit_auth_destination, {policy}"],
-        kumomta: [f"smtpd_relay_restrictions = {other_policy}"],
+        mx: [relaying],
+        submission: [with_timeout],
+        with_own_domains: [with_domains],
+        strict: [relaying, "smtpd_recipient_restrictions = reject"],
+        kumomta: [relaying.replace(str(asked), str(asked_kumomta))],
     }
 
     folder = tmp_path_factory.mktemp("documented")
@@ -91,7 +102,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
     other.policy.write_text(REPORTS_FOR_EVERYBODY, encoding="utf-8")
     with Postfix(services) as postfix, daemon, other:
         postfix.add_login("ann", "secret")
-        yield Site(postfix, mx, submission, with_own_domains, kumomta)
+        yield Site(postfix, mx, submission, with_own_domains, strict, kumomta)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +243,7 @@ def test_who_may_relay_anywhere_may_name_a_route(site: Site, recipient: str) -> 
     [
         *("bob@example.com@example.org", '"bob@example.com"@example.org', "bob%example.com"),
         *("bob@example.org%example.com", "example.com!bob", "bob@example.org,bob@example.com"),
+        *("bob@example.org@", "bob@example.com@", "@", "bob@"),
         *("bob@example.com\\@example.org", "@example.com:bob@example.org", "bob"),
     ],
 )
@@ -287,6 +299,13 @@ def test_domains_that_postfix_has_itself_are_let_through_before_the_policy(site:
     assert told_at_rcpt(site.with_own_domains, "", own, client=STRANGER) == OK
     assert told_at_rcpt(site.mx, "", own, client=STRANGER) == refused(own)
     assert told_at_rcpt(site.with_own_domains, "", other, client=STRANGER) == refused(other)
+
+
+def test_ok_ends_the_question_of_relaying_and_no_other(site: Site) -> None:
+    recipient = "bob@example.com"
+    for client in (STRANGER, HOST):
+        told = told_at_rcpt(site.strict, "", recipient, client=client)
+        assert told == f"554 5.7.1 <{recipient}>: Recipient address rejected: Access denied"
 
 
 def test_postfix_never_asks_about_its_postmaster(site: Site) -> None:
