@@ -3,7 +3,10 @@
 import copy
 import pickle
 from collections.abc import Callable, Iterable
+from email import message_from_bytes
+from email.policy import compat32, default
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, Final, cast
 
 from pydantic import ValidationError
@@ -43,6 +46,7 @@ from listener_policy.analysis import (
     lint,
     run_expectations,
 )
+from listener_policy.reports import classify
 
 GUIDE: Final = """
 ["*"]
@@ -78,6 +82,17 @@ PEERS: Final = (
     *(("10.0.0.7", 25), ("::1", 25, 0, 0), ip_address("10.0.0.7"), ip_address("::1")),
 )
 PLACES: Final = ("mx", "10.1.2.3:25", "[::ffff:10.1.2.3]:25", ("2001:db8::25", 25, 0, 0), "a:b")
+FOREIGN_CHARSETS: Final = (
+    b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n"
+    b"--b\nContent-Type: message/global-delivery-status; charset=shift_jis\n\n"
+    b"Reporting-MTA: dns; a\nContent-Type: text/plain; charset=euc_kr\n\n\xff\n--b--\n"
+)
+MESSAGES: Final = [  # a parser makes them, which is none of ours
+    message_from_bytes(content, policy=how)
+    for path in sorted((Path(__file__).parent / "data" / "reports").rglob("*.eml"))
+    for how in (compat32, default)
+    for content in (path.read_bytes(), FOREIGN_CHARSETS)
+]
 POLICIES: Final[list[Policy]] = []
 ANSWERS: Final[list[Any]] = []
 
@@ -125,6 +140,15 @@ def decide_rcpt() -> None:
                 answer = policy.decide_rcpt("mx", "::1", f"<a@{domain}>", f"b@{domain}", auth)
                 ANSWERS.extend((answer, answer.reply, answer.reason, answer.sender.reason))
                 ANSWERS.extend(answer.after_data(report) for report in (None, *Report))
+
+
+def classify_messages() -> None:
+    found = [classify(message) for message in MESSAGES]
+    if set(found) != {None, *Report}:
+        raise AssertionError(found)
+    for policy in POLICIES:
+        answer = policy.decide_rcpt("mx", "::1", "", "b@example.com")
+        ANSWERS.extend(answer.after_data(report) for report in found)
 
 
 def connect() -> None:
@@ -356,6 +380,7 @@ def refuse_requests() -> None:
     refuse(RequestError, lambda auth: policy.decide("mx", "::1", "a.com", auth), (5, b"ann"))
     refuse(RequestError, lambda name: policy.decide_rcpt("mx", "::1", "", name), (None, 5, b"a"))
     refuse(RequestError, answer.after_data, ("arf", True, b""))
+    refuse(RequestError, classify, (None, b"From: a", "", 5, MESSAGES))
     refuse(RequestError, lambda half: combine(answer.sender, half), (None, answer))
     refuse(TypeError, bool, (answer, answer.sender, answer.after_data(None)))
 
@@ -401,6 +426,7 @@ STEPS: Final = {
     step.__name__: step
     for step in (
         *(load_documents, build_models, decide, decide_rcpt, connect, resolve, explain, ask_hooks),
+        *(classify_messages,),
         *(check_expectations, lint_policies, compare_and_search, pickle_copy_compare),
         *(write_documents, write_json_schema, answer_postfix, refuse_postfix),
         *(refuse_documents, refuse_requests, refuse_arguments, refuse_models),

@@ -42,6 +42,7 @@ LAYERS: Final = (
     ),
     ("analysis.linting.lint",),
     (FACADE, f"analysis.{FACADE}"),
+    ("reports",),
     (f"adapters.{FACADE}", "adapters.postfix"),
     ("strategies", "_command_line.terminal", f"_command_line.{FACADE}"),
     ("_command_line.outcome",),

@@ -29,9 +29,9 @@ DOORS: Final = {
 """The modules that may import what they like: the command line, and what is for tests."""
 IMPORTED: Final = frozenset(
     """
-    __future__ abc bisect codecs collections copy dataclasses datetime difflib encodings enum
-    functools gc hashlib idna ipaddress itertools json marshal math operator pydantic pydantic_core
-    re shlex socket textwrap threading tomli types typing unicodedata
+    __future__ abc binascii bisect codecs collections copy dataclasses datetime difflib email
+    encodings enum functools gc hashlib idna ipaddress itertools json marshal math operator pydantic
+    pydantic_core re shlex socket textwrap threading tomli types typing unicodedata
     """.split()  # noqa: SIM905 - forty strings in quotes are harder to read
 )
 """All that the package imports: computation, and the three libraries that it depends on."""

@@ -8,6 +8,9 @@ mypy and pyright check this file in strict mode: `assert_type` says what a type 
 
 import ast
 from collections.abc import Iterator, Mapping
+from email import message_from_bytes, message_from_string, policy
+from email.message import EmailMessage, Message
+from email.mime.multipart import MIMEMultipart
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import assert_type
@@ -62,6 +65,7 @@ from listener_policy import (
     envelope_domain,
     evaluate,
 )
+from listener_policy.reports import classify
 
 LISTENER = "10.1.2.3:25"
 PEER = "10.0.0.7"
@@ -432,6 +436,19 @@ def test_enumerations() -> None:
     assert_type(LogReport("Ignore"), LogReport)
     assert_type(list(Reason), list[Reason])
     assert_type(Dialect("kumomta"), Dialect)
+
+
+def test_reports() -> None:
+    for message in (Message(), EmailMessage(), message_from_bytes(b""), MIMEMultipart("report")):
+        assert_type(classify(message), Report | None)
+    decision = a_policy().decide_rcpt(LISTENER, PEER, "<>", "<bob@example.com>")
+    assert_type(decision.after_data(classify(message_from_string(""))), Disposition)
+    assert_type(message_from_bytes(b"", policy=policy.default), EmailMessage)
+    classify(message_from_bytes(b"", policy=policy.default))
+    with pytest.raises(RequestError):
+        classify(b"From: ann@example.net")  # type: ignore[arg-type]
+    with pytest.raises(RequestError):
+        classify(None)  # type: ignore[arg-type]
 
 
 def test_every_public_name_is_written_here() -> None:
