@@ -85,6 +85,32 @@ def test_the_index_of_the_shapes_is_complete() -> None:
     assert sorted(path.name for path in CORPUS.iterdir()) == sorted([*FOLDERS, "README.md"])
 
 
+PAGE: Final = (CORPUS.parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+
+
+def test_the_page_says_what_becomes_of_deviations() -> None:
+    rows = re.findall(r"^\| .* \| (report|`None`) \| `(\S+)` \|$", PAGE, re.MULTILINE)
+    assert len(rows) == PAGE.count(".eml` |") > 20
+    for result, name in rows:
+        assert name in FILES
+        assert (FOLDERS[name.partition("/")[0]] is None) is (result == "`None`")
+
+
+def test_the_page_has_the_criteria_that_the_code_cites() -> None:
+    source = Path(reports.__file__).read_text(encoding="utf-8")
+    cited = re.findall(r"\(criteri(?:on|a) (\d)(?: (to|and) (\d))?\)", source)
+    numbers = {n for first, _, last in cited for n in range(int(first), int(last or first) + 1)}
+    assert numbers == {int(n) for n in re.findall(r"^(\d)\. ", PAGE, re.MULTILINE)}
+    assert f"{reports.LIMIT:,} characters" in PAGE
+    for name in reports._MACHINE_READABLE:
+        assert name.replace("global-disposition", "disposition").partition("+")[0] in PAGE
+
+
+def test_the_links_of_the_page_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^):]+)\)", PAGE)
+    assert [link for link in links if not (CORPUS.parents[2] / "docs" / link).exists()] == []
+
+
 DOCUMENTATION: Final = [
     *map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
 ]
