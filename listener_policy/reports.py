@@ -234,14 +234,16 @@ def _groups_of(part: Message) -> list[_Group]:
     groups: list[_Group] = []
     fields: _Group = {}
     unfolded = _FOLD.sub(" ", decoded.replace("\r\n", "\n").replace("\r", "\n"))
-    for line in [*unfolded.split("\n"), ""]:
+    for line in unfolded.split("\n"):
         found = _FIELD.fullmatch(line)
         if found is not None:
             fields.setdefault(found[1].lower(), []).append(found[2])
         elif fields and not line:
             groups.append(fields)
             fields = {}
-    return groups[:-1] if is_cut else groups  # what is cut may hold more than is seen
+    if fields and not is_cut:  # what is cut may hold more than is seen
+        groups.append(fields)
+    return groups
 
 
 def _text_of(part: Message) -> str:
@@ -292,10 +294,12 @@ def _decoded(text: str, encoding: str | None, is_cut: bool) -> str | None:
         return text
     if encoding == "quoted-printable":
         return binascii.a2b_qp(text.encode("utf-8", "surrogatepass")).decode("latin-1")
+    if encoding != "base64":
+        return None
     digits = "".join(text.split())
     if is_cut:
         digits = digits[: len(digits) // 4 * 4]
-    if encoding != "base64" or not _BASE64.fullmatch(digits):
+    if not _BASE64.fullmatch(digits):
         return None
     try:
         return binascii.a2b_base64(digits).decode("latin-1")

@@ -139,6 +139,10 @@ def test_4_4_a_group_that_is_cut_does_not_count() -> None:
     message, _, recipient = STATUS.partition("\n\n")
     assert classify(status_of(f"{message}\n\n{recipient}{long}")) is None
     assert classify(status_of(f"{message}\n\n{recipient}\n\n{long}")) is Report.OOB
+    blank = "\n" * LIMIT
+    assert (
+        classify(status_of(f"{STATUS}{blank}{STATUS}", part="global-delivery-status")) is Report.OOB
+    )
     feedback = well_formed(Report.ARF)
     feedback.groups[0].append(("X-Long", "a" * LIMIT))
     assert classify(feedback.message()) is None
