@@ -30,7 +30,7 @@ LIMIT: Final = 65_536
 _REPORT_TYPES: Final = {"delivery-status": Report.OOB, "feedback-report": Report.ARF}
 """By the parameter `report-type` in lower case, what a message says that it is."""
 
-_MACHINE_READABLE: Final[dict[str, Report | None]] = {
+MACHINE_READABLE: Final[dict[str, Report | None]] = {
     "message/delivery-status": Report.OOB,
     "message/global-delivery-status": Report.OOB,  # RFC 6533
     "message/feedback-report": Report.ARF,
@@ -120,8 +120,8 @@ def _machine_readable_part(message: Message, report: Report) -> Message | None:
             return None
         found = _TYPE.match(content_type)
         media_type = "" if found is None else found[1].lower()
-        if media_type in _MACHINE_READABLE:
-            if machine_readable is not None or _MACHINE_READABLE[media_type] is not report:
+        if media_type in MACHINE_READABLE:
+            if machine_readable is not None or MACHINE_READABLE[media_type] is not report:
                 return None
             machine_readable = part
     return machine_readable
@@ -234,15 +234,14 @@ def _groups_of(part: Message) -> list[_Group]:
     groups: list[_Group] = []
     fields: _Group = {}
     unfolded = _FOLD.sub(" ", decoded.replace("\r\n", "\n").replace("\r", "\n"))
-    for line in unfolded.split("\n"):
+    lines = [*unfolded.split("\n"), ""]
+    for line in lines[:-2] if is_cut else lines:  # what is cut may hold more than is seen
         found = _FIELD.fullmatch(line)
         if found is not None:
             fields.setdefault(found[1].lower(), []).append(found[2])
         elif fields and not line:
             groups.append(fields)
             fields = {}
-    if fields and not is_cut:  # what is cut may hold more than is seen
-        groups.append(fields)
     return groups
 
 

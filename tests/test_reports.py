@@ -102,7 +102,7 @@ def test_the_page_has_the_criteria_that_the_code_cites() -> None:
     numbers = {n for first, _, last in cited for n in range(int(first), int(last or first) + 1)}
     assert numbers == {int(n) for n in re.findall(r"^(\d)\. ", PAGE, re.MULTILINE)}
     assert f"{reports.LIMIT:,} characters" in PAGE
-    for name in reports._MACHINE_READABLE:
+    for name in reports.MACHINE_READABLE:
         assert name.replace("global-disposition", "disposition").partition("+")[0] in PAGE
 
 

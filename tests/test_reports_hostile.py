@@ -139,6 +139,15 @@ def test_4_4_a_group_that_is_cut_does_not_count() -> None:
     message, _, recipient = STATUS.partition("\n\n")
     assert classify(status_of(f"{message}\n\n{recipient}{long}")) is None
     assert classify(status_of(f"{message}\n\n{recipient}\n\n{long}")) is Report.OOB
+    whole, stripped = STATUS + "\n", STATUS.strip()
+    for part in ("delivery-status", "global-delivery-status"):
+        for more in range(-3, 4):  # from a group that just ends to one that just does not
+            filler = "X: " + "a" * (LIMIT - len(whole) - len("X: \n\n") + more) + "\n\n"
+            text = f"{message}\n\n{filler}{recipient}\n"
+            found = classify(status_of(f"{text}{STATUS}", part=part))
+            assert found is (Report.OOB if more <= 0 else None), more
+        digits = base64.encodebytes(stripped.encode()).decode()
+        assert classify(status_of(digits, encoding="base64", part=part)) is Report.OOB
     blank = "\n" * LIMIT
     assert (
         classify(status_of(f"{STATUS}{blank}{STATUS}", part="global-delivery-status")) is Report.OOB
