@@ -144,8 +144,9 @@ def unpack_socket_address(value: tuple[object, ...]) -> tuple[int, int] | None:
 
 def octet_bounds(bounds: Bounds) -> tuple[bytes, ...]:
     """Boundaries on the line as octets, so that octets can be compared with them."""
+    # a list first: twice as fast as a generator, and policies have a hundred thousand small sets
     return tuple(
-        number.to_bytes(16, "big") if number < LINE_END else _BEHIND_THE_LAST for number in bounds
+        [number.to_bytes(16, "big") if number < LINE_END else _BEHIND_THE_LAST for number in bounds]
     )
 
 

@@ -27,6 +27,8 @@ _TRUE_MEANS: Final = {
 }
 """What `log_oob = true` and `log_arf = true` stand for (S2)."""
 
+_LOG_OPTION: Final = (bool, LogReport)
+
 NO_OPTIONS: Final = (False, LogReport.IGNORE, LogReport.IGNORE)
 """`relay_to`, `log_oob` and `log_arf` where nothing is written."""
 
@@ -79,7 +81,7 @@ def _is_sound(options: ListenerDomain) -> bool:
         isinstance(cast("object", options.relay_to), bool)
         and isinstance(cast("object", options.relay_from), CidrSet)
         and isinstance(cast("object", options.relay_from_authz), frozenset)
-        and all(isinstance(log, bool | LogReport) for log in logs)
+        and all(isinstance(log, _LOG_OPTION) for log in logs)
     )
 
 

@@ -217,6 +217,8 @@ def read_cidr_set(blocks: object, report: Callable[[int | None, Malformed], None
             read.append(_Written(_parse_block(block), block))
         except Malformed as malformed:
             report(index, malformed)
+    if len(read) == 1:  # as most lists are
+        return CidrSet.from_bounds(_intervals.from_ranges(read[0].ranges))
     ranges = [one for written in read for one in written.ranges]
     bounds = _intervals.from_ranges(ranges)
     if sum(end - start for start, end in ranges) == sum(bounds[1::2]) - sum(bounds[::2]):

@@ -42,7 +42,9 @@ def _cidr_set(value: object) -> CidrSet:
         location = () if index is None else (index,)
         errors.append(InitErrorDetails(type=model_error(malformed), loc=location, input=value))
 
-    if isinstance(value, Iterator):  # it could be read only once, and errors are told later
+    # an iterator could be read only once, and errors are told later; lists are asked first, since
+    # to ask an abstract class takes as long as to read a block
+    if type(value) is not list and isinstance(value, Iterator):
         report(None, Malformed("a list of CIDR blocks", described(cast("object", value))))
     blocks = read_cidr_set(() if errors else cast("object", value), report)
     if errors:

@@ -22,6 +22,8 @@ from listener_policy.relay_hosts import RelayHosts
 
 __all__ = ["NO_ENTRIES", "Rulebook", "Rules"]
 
+_ref: Final = tuple.__new__
+"""`EntryRef(listener, pattern)` is a function in Python, and takes twice as long."""
 NO_ENTRIES: Final = DomainMap[Entry]({})
 """The index of a listener without entries."""
 
@@ -70,7 +72,7 @@ def _tables(config: PolicyConfig, dialect: Dialect) -> dict[str, DomainMap[Entry
     for listener, patterns in config.entries.items():
         if patterns:
             entries = {
-                pattern: Entry(EntryRef(listener, pattern), grants(options))
+                pattern: Entry(_ref(EntryRef, (listener, pattern)), grants(options))
                 for pattern, options in patterns.items()
             }
             last = entries.get(EVERY_DOMAIN, NO_ENTRY[dialect])  # rule 2.5
