@@ -6,8 +6,8 @@
 Compiling turns the tables of a configuration into one index for each listener
 (`listener_policy.rules`). From then on a policy does not look at its configuration to decide: it
 finds the listener's rules in a dictionary, the peer in sorted boundaries and the domain in the
-listener's index and then in that of listener `*`. Any number of threads may ask at once: nothing changes but what is remembered about names
-(`listener_policy._memory`).
+listener's index and then in that of listener `*`. Any number of threads may ask at once: nothing
+changes but what is remembered about names (`listener_policy._memory`).
 """
 
 # pyright: reportPrivateUsage=false
