@@ -215,7 +215,7 @@ class MessageHandler(Protocol):
     """
 
     async def relay_message(
-        self, server: SMTP, session: Session, envelope: Envelope, delivery: Delivery
+        self, server: SMTP, session: Session, envelope: Envelope, delivery: Delivery, /
     ) -> Reply | None:
         """Take responsibility for the message, for `delivery.relay` and nobody else.
 
@@ -224,7 +224,7 @@ class MessageHandler(Protocol):
         ...
 
     async def log_report(
-        self, server: SMTP, session: Session, envelope: Envelope, delivery: Delivery
+        self, server: SMTP, session: Session, envelope: Envelope, delivery: Delivery, /
     ) -> Reply | None:
         """Log the report, for `delivery.log`.
 
