@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -48,7 +49,12 @@ class RelayServer:
     """The example server, from its start to its end."""
 
     def __init__(
-        self, folder: Path, *options: str, listen: tuple[str, ...], policy: str = POLICY
+        self,
+        folder: Path,
+        *options: str,
+        listen: tuple[str, ...],
+        policy: str = POLICY,
+        auth_without_tls: bool = True,
     ) -> None:
         self.policy = folder / "policy.toml"
         self.policy.write_text(policy, encoding="utf-8")
@@ -58,7 +64,8 @@ class RelayServer:
         users.write_text("".join(lines), encoding="utf-8")
         self._arguments = [sys.executable, str(EXAMPLE), str(self.policy)]
         self._arguments += ["--users", str(users), "--spool", str(self._spool)]
-        self._arguments += ["--auth-without-tls", "--relay-host", TRUSTED, *options]
+        self._arguments += ["--auth-without-tls"] * auth_without_tls
+        self._arguments += ["--relay-host", TRUSTED, *options]
         self._arguments += [argument for one in listen for argument in ("--listen", one)]
         self._lines: list[str] = []
         self._has_said = threading.Condition()
@@ -160,7 +167,9 @@ class Client:
         self, port: int, *, host: str = "127.0.0.1", source: str = "", greet: bool = True
     ) -> None:
         bound = (source, 0) if source else None
-        self._socket = socket.create_connection((host, port), PATIENCE, source_address=bound)
+        self._socket: socket.socket = socket.create_connection(
+            (host, port), PATIENCE, source_address=bound
+        )
         self._file = self._socket.makefile("rb")
         if greet:
             assert self.hear().startswith("220 ")
@@ -177,6 +186,12 @@ class Client:
     ) -> None:
         self._file.close()
         self._socket.close()
+
+    def wrap(self, context: ssl.SSLContext) -> None:
+        """Go on in TLS."""
+        self._file.close()
+        self._socket = context.wrap_socket(self._socket)
+        self._file = self._socket.makefile("rb")
 
     def send(self, octets: bytes) -> None:
         """Say something and do not wait."""

@@ -122,7 +122,7 @@ def test_4_4_a_client_sends_the_rest_in_another_transaction(server: RelayServer)
     left = ["a@here.example", "a@reports.example", "b@here.example", "a@bounces.example"]
     left += ["b@reports.example", "a@evil.example"]
     rounds: list[list[str]] = []
-    denied: dict[str, tuple[int, bytes]] = {}
+    denied: dict[str, object] = {}
     before = server.numbers("log")
     with client(server) as connected:
         while left:
@@ -130,7 +130,7 @@ def test_4_4_a_client_sends_the_rest_in_another_transaction(server: RelayServer)
                 refused = connected.sendmail("eve@evil.example", left, ABUSE)
             except smtplib.SMTPDataError as error:  # for all of them
                 refused = {}
-                denied[left[0]] = (error.smtp_code, error.smtp_error)
+                denied[left[0]] = str(error)
             waiting = [one for one in left if refused.get(one) == ANOTHER_TRANSACTION]
             rounds.append([one for one in left if one not in refused])
             denied |= {one: answer for one, answer in refused.items() if one not in waiting}
@@ -140,7 +140,7 @@ def test_4_4_a_client_sends_the_rest_in_another_transaction(server: RelayServer)
         ["a@reports.example", "b@reports.example"],
         ["a@bounces.example"],
     ]
-    assert denied == {"a@evil.example": REFUSED, "a@bounces.example": REFUSED}
+    assert denied == {"a@evil.example": REFUSED, "a@bounces.example": str(REFUSED)}
     (logged,) = server.numbers("log") - before
     addresses = [one["address"] for one in server.record("log", logged)["recipients"]]
     assert addresses == ["a@reports.example", "b@reports.example"]
@@ -213,20 +213,22 @@ def test_1_3_ipv6_and_a_socket_for_both(tmp_path: Path) -> None:
 def test_3_4_a_policy_is_reloaded_if_it_is_right_and_stays_if_it_is_wrong(tmp_path: Path) -> None:
     other = '["there.example"]\nrelay_to = true\n'
     wrong = '["there.example"]\nrelay_too = true\nrelay_from = ["10.0.0.1/24"]\n'
-    with RelayServer(tmp_path, listen=("mx=127.0.0.1:0",)) as running:
-        with Client(running.port("mx"), source=OUTSIDER) as old:
-            assert old.told("", "a@here.example") == ["250 2.1.5 OK"]
-            said = running.reload(other, says="policy ")
-            assert said != running.lines[1]
-            # the transaction that is open goes on as it began
-            assert old.say("RCPT TO:<b@here.example>") == "250 2.1.5 OK"
-            assert old.say("RCPT TO:<b@there.example>") == DENIED
-            assert old.data().startswith("250 ")
-            assert old.told("", "a@here.example", "a@there.example") == [DENIED, "250 2.1.5 OK"]
-            running.reload(wrong, says="all stays as it was: 2 problems")
-            running.wait_until_it_says("did you mean `relay_to`?")
-            running.wait_until_it_says("did you mean `10.0.0.0/24`?")
-            assert old.told("", "a@there.example") == ["250 2.1.5 OK"]
+    with (
+        RelayServer(tmp_path, listen=("mx=127.0.0.1:0",)) as running,
+        Client(running.port("mx"), source=OUTSIDER) as old,
+    ):
+        assert old.told("", "a@here.example") == ["250 2.1.5 OK"]
+        said = running.reload(other, says="policy ")
+        assert said != running.lines[1]
+        # the transaction that is open goes on as it began
+        assert old.say("RCPT TO:<b@here.example>") == "250 2.1.5 OK"
+        assert old.say("RCPT TO:<b@there.example>") == DENIED
+        assert old.data().startswith("250 ")
+        assert old.told("", "a@here.example", "a@there.example") == [DENIED, "250 2.1.5 OK"]
+        running.reload(wrong, says="all stays as it was: 2 problems")
+        running.wait_until_it_says("did you mean `relay_to`?")
+        running.wait_until_it_says("did you mean `10.0.0.0/24`?")
+        assert old.told("", "a@there.example") == ["250 2.1.5 OK"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
