@@ -5,6 +5,7 @@
 
 import os
 import shutil
+import socket
 from importlib.util import find_spec
 from typing import Final, NoReturn
 
@@ -31,6 +32,14 @@ def need_root() -> None:
     """The rights of root, which a mail server gives up itself."""
     if os.name != "posix" or os.geteuid() != 0:
         do_without("not run as root, without whose rights the mail server does not start")
+
+
+def need_ipv6() -> None:
+    """A loopback address of IPv6."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        do_without(f"there is no ::1: {error}")
 
 
 def do_without(reason: str) -> NoReturn:

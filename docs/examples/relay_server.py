@@ -30,6 +30,8 @@ from listener_policy.reports import classify
 
 MOST_RECIPIENTS = 100
 LARGEST_MESSAGE = 10 * 2**20
+BACKLOG = 1024
+"""Connections that wait to be taken."""
 PROXY_PATIENCE = 30.0
 """Seconds to wait for a PROXY header."""
 
@@ -177,7 +179,7 @@ class Server:
         taken = socket.create_server(
             (host, port),
             family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-            backlog=1024,
+            backlog=BACKLOG,
             dualstack_ipv6=host == "::",
         )
         shown = "listening on [%s]:%s%s" if ":" in host else "listening on %s:%s%s"
@@ -197,6 +199,7 @@ class Server:
                 proxy_protocol_timeout=PROXY_PATIENCE if given.proxy else None,
             ),
             sock=taken,
+            backlog=BACKLOG,
         )
 
     async def serve(self) -> None:

@@ -139,10 +139,10 @@ class RelayServer:
         """Where a listener is, by its name."""
         return self._ports[name]
 
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._running.pid
+    def connections(self) -> int:
+        """How many sockets it has open, those that listen included."""
+        files = Path(f"/proc/{self._running.pid}/fd").iterdir()
+        return sum(str(file.readlink()).startswith("socket:") for file in files)
 
     @property
     def lines(self) -> list[str]:
