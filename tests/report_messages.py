@@ -263,6 +263,15 @@ BREAKS: Final[dict[str, Callable[[Draft], Draft]]] = {
     "no machine-readable part": lambda draft: replace(
         draft, part_fields=[("Content-Type", "text/plain")]
     ),
+    "a machine-readable part of the other kind": lambda draft: replace(
+        draft, part_fields=[("Content-Type", PART_TYPES[_other(draft.report)][0])]
+    ),
+    "the fields in a read receipt": lambda draft: replace(
+        draft, part_fields=[("Content-Type", "message/disposition-notification")]
+    ),
+    "another part of two types": lambda draft: replace(
+        draft, after=[*draft.after, Part([*TEXT.fields, ("content-type", "text/html")], "")]
+    ),
     "two machine-readable parts": _again,
     "parts of both kinds": _of_other_kind,
     "a read receipt besides": lambda draft: replace(

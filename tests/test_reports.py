@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import pytest
 from report_messages import (
+    BREAKS,
     DELIVERY_STATUS,
     FEEDBACK,
     REPORT_TYPES,
@@ -232,6 +233,14 @@ def test_4_4_two_machine_readable_parts_are_in_doubt(other: str) -> None:
             classify(email.message_from_string(text.replace("--BOUND--", f"--BOUND\n{part}")))
             is None
         )
+
+
+@pytest.mark.parametrize("report", Report)
+@pytest.mark.parametrize("name", BREAKS)
+def test_4_4_each_break_of_a_criterion(report: Report, name: str) -> None:
+    draft = well_formed(report)
+    assert classify(draft.message()) is report
+    assert classify(BREAKS[name](draft).message()) is None
 
 
 @pytest.mark.parametrize(
