@@ -279,7 +279,7 @@ def _as_text(value: object) -> str:
 def _body_of(block: Message) -> str:
     """What is no header in a part of a part."""
     names = {name.lower() for name, _ in block.raw_items()}
-    if block.is_multipart() or names & {"content-type", "content-transfer-encoding"}:
+    if names & {"content-type", "content-transfer-encoding"}:
         return ""  # to get the payload, they would be parsed, and the charset looked for
     try:
         return _as_text(block.get_payload())

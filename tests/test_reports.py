@@ -2,6 +2,7 @@
 
 import email
 import re
+from dataclasses import replace
 from email import policy
 from email.header import Header
 from email.message import EmailMessage, Message
@@ -233,6 +234,28 @@ def test_4_4_two_machine_readable_parts_are_in_doubt(other: str) -> None:
             classify(email.message_from_string(text.replace("--BOUND--", f"--BOUND\n{part}")))
             is None
         )
+
+
+@pytest.mark.parametrize(
+    ("part_type", "expected"),
+    [
+        ("message/delivery-status", True),
+        ("MESSAGE/Delivery-Status", True),
+        ("\n message/delivery-status ; name = report.txt", True),
+        ("message/delivery-status; nonsense", True),
+        ("message/global-delivery-status", True),
+        ("message/delivery-status (report)", False),
+        ("message/delivery-statuses", False),
+        ("message/delivery-status, text/plain", False),
+        ("message / delivery-status", False),
+        ("text/plain; name=message/delivery-status", False),
+        ("application/octet-stream", False),
+        ("", False),
+    ],
+)
+def test_4_4_types_of_the_machine_readable_part(part_type: str, expected: bool) -> None:
+    draft = replace(well_formed(Report.OOB), part_fields=[("Content-Type", part_type)])
+    assert classify(draft.message()) is (Report.OOB if expected else None)
 
 
 @pytest.mark.parametrize("report", Report)

@@ -168,8 +168,19 @@ def test_4_4_lines_that_are_no_fields_are_passed_over() -> None:
     text = STATUS.replace("Action", "550 not a field\n\tnor this\nAction ").replace("\n", "\r\n")
     for part in ("delivery-status", "global-delivery-status"):
         assert classify(status_of(text, part=part)) is Report.OOB
+    for odd in ("\x0c", "\xa0", " ", "\t", "\x0b\x0b"):
+        draft = STATUS.replace("Action", f"{odd}\nAction")
+        assert classify(status_of(draft, part="global-delivery-status")) is Report.OOB
+        assert classify(status_of(draft)) is Report.OOB
     empty = f"\n\n\n{STATUS}\n\n\n"
     assert classify(status_of(empty)) is Report.OOB
+
+
+@pytest.mark.parametrize("linesep", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("part", ["delivery-status", "global-delivery-status"])
+def test_4_4_line_ends_under_an_encoding(part: str, linesep: str) -> None:
+    digits = base64.encodebytes(STATUS.replace("\n", linesep).encode()).decode()
+    assert classify(status_of(digits, encoding="base64", part=part)) is Report.OOB
 
 
 @pytest.mark.parametrize("field", ["Content-Type: text/x; charset=", "Content-Transfer-Encoding: "])
