@@ -4,6 +4,7 @@ Every reply is what a client was told over SMTP. XCLIENT makes Postfix believe w
 """
 
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -285,6 +286,28 @@ def test_5_2_no_permission_sticks_to_the_session(site: Site) -> None:
             assert say("RCPT TO:<bob@example.org>") == refused("bob@example.org")
             assert say("RCPT TO:<bob@bounces.example.com>").startswith("554 5.7.1 ")
             say("RSET")
+
+
+def test_clients_at_the_same_time_are_not_mixed_up(site: Site) -> None:
+    asked = ["bob@example.com", "bob@example.org", "bob@bounces.example.com"] * 5
+    expected = [OK, refused("bob@example.org"), left_to_postfix("bob@bounces.example.com")] * 5
+
+    def told(offset: int) -> list[str]:
+        with dialogue(site.mx, STRANGER) as say:
+            say("MAIL FROM:<eve@example.net>")
+            return [say(f"RCPT TO:<{recipient}>") for recipient in asked[offset % 3 :]]
+
+    with ThreadPoolExecutor(12) as clients:
+        replies = list(clients.map(told, range(12)))
+    assert replies == [expected[offset % 3 :] for offset in range(12)]
+
+
+def test_the_longest_addresses_that_postfix_takes_are_decided_about(site: Site) -> None:
+    long = "b" * 1900
+    with dialogue(site.mx, STRANGER) as say:
+        assert say(f"MAIL FROM:<{long}@example.net>") == "250 2.1.0 Ok"
+        assert say(f"RCPT TO:<{long}@example.com>") == OK
+        assert say(f"RCPT TO:<{long}@example.org>").startswith("550 5.7.1 ")
 
 
 def test_without_an_accepted_recipient_there_is_no_data(site: Site) -> None:
