@@ -1,6 +1,7 @@
 """A Postfix and the example's daemon beside it, and clients that say what they were told."""
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -81,10 +82,12 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with closing(socket.socket()) as listening:
-        listening.bind((LOCALHOST, 0))
-        return int(listening.getsockname()[1])
+    """A port that nobody listens on, and that no client is given for its own end."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with suppress(OSError), closing(socket.socket()) as listening:
+            listening.bind((LOCALHOST, port))
+            return port
 
 
 def is_listening(port: int) -> bool:
@@ -124,13 +127,12 @@ class Postfix:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        pid_file = self._home / "queue" / "pid" / "master.pid"
-        pid = int(pid_file.read_text()) if pid_file.exists() else None
-        with suppress(subprocess.SubprocessError):
-            self._run("stop")
-        if pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        try:
+            self._run("stop")  # which waits, and then uses force itself
+        except subprocess.SubprocessError:
+            pid = self._home / "queue" / "pid" / "master.pid"
+            if pid.exists():
+                os.kill(int(pid.read_text()), signal.SIGKILL)
         shutil.rmtree(self._home, ignore_errors=True)
 
     @property
