@@ -1,11 +1,12 @@
 """The fuzz targets hold for their seeds and for some random input, and fail when they should."""
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from fuzz import fuzz_decide, fuzz_loaders, lenient
+from fuzz import fuzz_decide, fuzz_loaders, fuzz_postfix, lenient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,11 +20,14 @@ from listener_policy import (
     RequestError,
 )
 from listener_policy._reader import Document, Entries, OptionSets, merged
+from listener_policy.adapters import postfix
+from listener_policy.adapters.postfix import Action, ProtocolError, action
 
 FUZZ = Path(__file__).parent / "fuzz"
 CHECKS: dict[str, Callable[[bytes], None]] = {
     "loaders": fuzz_loaders.check,
     "decide": fuzz_decide.check,
+    "postfix": fuzz_postfix.check,
 }
 SEEDS = {
     name: {path.name: path.read_bytes() for path in sorted((FUZZ / "corpus" / name).iterdir())}
@@ -130,6 +134,21 @@ def test_a_tree_is_what_json_says(written: str) -> None:
     assert fuzz_loaders.trees(written.encode()) == ([json.loads(written)], True)
 
 
+def test_seeds_get_every_action_and_meet_every_error() -> None:
+    answers: set[object] = set()
+    errors: set[str] = set()
+    for seed in SEEDS["postfix"].values():
+        requests, error = fuzz_postfix.read([seed[1:]])
+        errors.add(str(error)[:22])
+        for attributes in requests:
+            try:
+                answers.add(action(fuzz_decide.POLICIES[Dialect.DOCUMENTED], attributes))
+            except ProtocolError as wrong:
+                answers.add(str(wrong).partition(":")[0])
+    assert answers == {*Action, "client_address", "server_port"}
+    assert len(errors) == 5
+
+
 # Targets fail
 
 
@@ -232,3 +251,25 @@ def test_a_question_that_is_refused_for_no_reason_is_noticed(
         monkeypatch.setattr(f"listener_policy.{place}.peer_octets", refuse)
     with pytest.raises(RequestError):
         fuzz_decide.check(b"mx\t10.0.0.7\texample.com")
+
+
+WRONG_READINGS: dict[str, object] = {
+    "LONGEST_REQUEST": 99,
+    "_REQUEST": "junk",
+    "_ROUTING": re.compile("[@!]"),
+    "parse_address": int,
+}
+
+
+@pytest.mark.parametrize("place", WRONG_READINGS)
+def test_a_wrong_reading_of_a_stream_is_noticed(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check_all() -> None:
+        for seed in SEEDS["postfix"].values():
+            fuzz_postfix.check(seed)
+
+    check_all()
+    monkeypatch.setattr(postfix, place, WRONG_READINGS[place])
+    with pytest.raises((AssertionError, ValueError)):
+        check_all()

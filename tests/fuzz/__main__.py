@@ -1,4 +1,4 @@
-"""Fuzz one target: `PYTHONPATH=tests python -m fuzz loaders`, or `decide`.
+"""Fuzz one target: `PYTHONPATH=tests python -m fuzz loaders`, or `decide`, or `postfix`.
 
 What follows the name is libFuzzer's: options, and files to replay. Without files, new inputs are
 kept in `build/fuzz`, and so is an input for which the target fails.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 KEPT = HERE.parent.parent / "build" / "fuzz"
-TARGETS = ("loaders", "decide")
+TARGETS = ("loaders", "decide", "postfix")
 
 
 def main(arguments: list[str]) -> None:
