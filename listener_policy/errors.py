@@ -4,8 +4,9 @@
   problem that was found, not the first.
 - `RequestError`: the embedding server's. It asked something that cannot be understood, such as a
   peer that is no address. Nothing that arrives from the network ever causes one (rule 1.2).
+- An adapter's own, where it reads what a mail server sends: `adapters.postfix.ProtocolError`.
 
-Both are `PolicyError`, which is a `ValueError`. No other exception leaves this package on purpose,
+All are `PolicyError`, which is a `ValueError`. No other exception leaves this package on purpose,
 but for `pydantic.ValidationError` from models that are constructed in Python, `TypeError` from the
 truth value of an answer, and whatever a hook raises.
 """
