@@ -80,8 +80,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
-        host, _, port = self.arguments.listen.rpartition(":")
-        server = await asyncio.start_server(self.answer, host.strip("[]"), int(port))
+        server = await asyncio.start_server(self.answer, *self.arguments.listen)
         for socket in server.sockets:
             log.info("listening on %s:%s", *socket.getsockname()[:2])
         log.info("policy %s", self.policy.fingerprint)
@@ -89,14 +88,29 @@ class Daemon:
         server.close()
 
 
+def ip_and_port(text: str) -> tuple[str, int]:
+    """An address to listen on, `ip:port` or `[v6]:port`."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def main() -> int:
     """Serve; 2 if the policy, the address or the arguments are wrong."""
     parser = argparse.ArgumentParser(description="Answers Postfix's check_policy_service.")
-    parser.add_argument("policy", nargs="+", type=Path, help="TOML documents, merged in order")
-    parser.add_argument("--listen", default="127.0.0.1:9998", metavar="IP:PORT")
-    parser.add_argument("--listeners", nargs="*", default=[], type=Path, metavar="FILE")
-    parser.add_argument("--relay-host", nargs="*", default=DEFAULT_RELAY_HOSTS, metavar="BLOCK")
-    parser.add_argument("--dialect", type=Dialect, default=Dialect.DOCUMENTED)
+    add = parser.add_argument
+    add("policy", nargs="+", type=Path, help="TOML documents, merged in order")
+    add("--listen", default="127.0.0.1:9998", type=ip_and_port, metavar="IP:PORT")
+    add(
+        "--listeners", nargs="*", default=[], type=Path, metavar="FILE", help="esmtp_listener, TOML"
+    )
+    add(
+        "--relay-host",
+        nargs="*",
+        default=DEFAULT_RELAY_HOSTS,
+        metavar="BLOCK",
+        help="who may relay",
+    )
+    add("--dialect", default=Dialect.DOCUMENTED, type=Dialect, help="documented, or kumomta")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stdout)
     try:
         asyncio.run(Daemon(parser.parse_args()).serve())
