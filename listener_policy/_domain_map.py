@@ -30,6 +30,8 @@ T = TypeVar("T")
 _LONGER_THAN_ANY: Final = 255
 _FEW_LABELS: Final = 32
 """Octets: so short a name has few labels, and to count them would take longer than to look."""
+_MANY_LABELS: Final = 100
+"""Octets: in so long a name, to cut labels off takes less time than to count them."""
 _MORE_LABELS: Final = 3
 """Labels: to look for so many in vain takes as long as to cut them off."""
 
@@ -105,9 +107,13 @@ def _reachable(name: str, most_labels: int) -> str:
 
     A name may have 127 labels, patterns have few.
     """
-    if name.count(".") <= most_labels + _MORE_LABELS:
+    if len(name) <= _MANY_LABELS and name.count(".") <= most_labels + _MORE_LABELS:
         return name
-    return ".".join(["", *name.rsplit(".", most_labels)[1:]])
+    labels = name.rsplit(".", most_labels)
+    if len(labels) <= most_labels:
+        return name
+    labels[0] = ""
+    return ".".join(labels)
 
 
 def _nodes(names: Mapping[str, object]) -> Iterator[str]:

@@ -28,6 +28,7 @@ __all__ = [
     "EVERY_DOMAIN",
     "WILDCARD",
     "canonical_domain",
+    "canonical_of_unusual",
     "canonical_pattern",
     "envelope_domain",
     "is_ordinary",
@@ -55,6 +56,7 @@ _NAME = re.compile(r"[a-z0-9_]++(?:(?:\.|-++)[a-z0-9_]++)*+")
 """Labels of any length. Possessive: nothing is tried twice, so that it takes linear time."""
 is_ordinary: Final = _NAME.fullmatch
 """Whether a text of at most 63 characters is canonical as it is: a name, and no literal."""
+_CHARACTERS = re.compile(r"[a-z0-9_.-]++")
 _SHORT_LABELS = re.compile(r"(?:.{0,63}\.)*+.{1,63}")
 """From dot to dot, each time as far as there is one within reach: few steps, not one a label."""
 _LITERAL = re.compile(r"\[(?:(?P<ipv4>[0-9.]+)|(?i:ipv6):(?P<ipv6>[0-9a-fA-F:.]+))\]")
@@ -75,7 +77,11 @@ def canonical_domain(domain: str) -> str | None:
     """
     if type(domain) is str and len(domain) <= _LONGEST_LABEL and _NAME.fullmatch(domain):
         return domain  # as nearly all are
-    domain = _text("domain", domain)
+    return canonical_of_unusual(_text("domain", domain))
+
+
+def canonical_of_unusual(domain: str) -> str | None:
+    """The same for a plain `str` that need not be tried for being canonical as it is."""
     if not domain:
         return ""
     if len(domain) > _LONGEST_TEXT:
@@ -83,9 +89,10 @@ def canonical_domain(domain: str) -> str | None:
     if domain[0] == "[":
         return _canonical_literal(domain)
     name = domain.lower() if domain.isascii() else _a_labels(domain)
-    if name is None:
+    if not name:
         return None
-    name = name.removesuffix(".")
+    if name[-1] == ".":
+        name = name[:-1]
     return name if _is_name(name) else None
 
 
@@ -179,9 +186,20 @@ def _text(what: str, value: str) -> str:
 
 
 def _is_name(name: str) -> bool:
-    if len(name) > _LONGEST_LABEL and not _SHORT_LABELS.fullmatch(name):
-        return False
-    return len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None
+    """Whether a text, in lower case and without the dot at its end, is a name (rule 1.4)."""
+    if len(name) <= _LONGEST_LABEL:
+        return is_ordinary(name) is not None
+    # A long name may have so many labels that to match each takes longer than all the rest of a
+    # decision. To look for what no name has takes a third of that.
+    return (
+        len(name) <= _LONGEST_NAME
+        and _CHARACTERS.fullmatch(name) is not None
+        and ".." not in name
+        and ("-" not in name or (".-" not in name and "-." not in name))
+        and name[0] not in ".-"
+        and name[-1] not in ".-"
+        and _SHORT_LABELS.fullmatch(name) is not None
+    )
 
 
 def _a_labels(domain: str) -> str | None:

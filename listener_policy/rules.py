@@ -15,7 +15,12 @@ from listener_policy._memory import LONGEST_KEY, ROOM_FOR_DOMAINS, Memory
 from listener_policy.config import PolicyConfig
 from listener_policy.connection import Connection
 from listener_policy.decision import Dialect, Entry, EntryRef
-from listener_policy.domains import EVERY_DOMAIN, canonical_domain, is_ordinary
+from listener_policy.domains import (
+    EVERY_DOMAIN,
+    canonical_domain,
+    canonical_of_unusual,
+    is_ordinary,
+)
 from listener_policy.entries import NO_ENTRY, compiler
 from listener_policy.listeners import EVERY_LISTENER
 from listener_policy.relay_hosts import RelayHosts
@@ -127,7 +132,7 @@ class Governing:
             if entry is None:
                 entry = self._shared.beyond(domain) or self._nothing
         else:
-            name = canonical_domain(domain)
+            name = canonical_of_unusual(domain)
             entry = self._canonical(name)
             if not name or not domain.isascii():
                 return entry

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from needed import need_ipv6
 from smtp_wire import ABUSE, BOUNCE
 
 from end_to_end.relay_server import ORDINARY, PATIENCE, POLICY, TRUSTED, Client, RelayServer
