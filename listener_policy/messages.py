@@ -2,9 +2,10 @@
 
 `email.message_from_bytes` reads all of it. It asks at each line every multipart that is open
 whether it ends there, so that 200 kB with parts in parts in parts take ten seconds; parts that
-deep raise `RecursionError`; a folded `Content-Type` of a megabyte takes minutes; and each part
-takes a kilobyte of memory, be it empty. A server that answers anybody cannot afford that. What
-makes a report is in the message itself and in its own parts, so none is overlooked.
+deep raise `RecursionError`; a folded `Content-Type` of a megabyte takes minutes; each part takes a
+kilobyte of memory, be it empty; and a boundary may name a charset, whose codec is imported and may
+raise. A server that answers anybody cannot afford that. What makes a report is in the message
+itself and in its own parts, so none is overlooked.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ class _Message(Message):
     @overload
     def get_boundary(self, failobj: _T) -> str | _T: ...
     def get_boundary(self, failobj: _T | None = None) -> str | _T | None:
-        """The boundary, if the time to find it is bounded."""
+        """The boundary, if the time to find it is bounded, and it names no charset (RFC 2231)."""
         if len(str(self.get("content-type", ""))) > LONGEST_CONTENT_TYPE:
             return failobj
+        if not isinstance(self.get_param("boundary", ""), str):
+            return failobj  # the codec would be imported, and may raise what it likes
         return super().get_boundary(failobj)
 
 
@@ -58,8 +61,9 @@ def read_message(content: bytes) -> Message:
     """A message from its octets, for `listener_policy.reports.classify`.
 
     Its header and parts are what `email.message_from_bytes` makes of them, but a part that has
-    parts of its own is left as text, and so is a message of 10,000 parts. Nothing raises because
-    of what the octets are, and the time grows no faster than their number.
+    parts of its own is left as text, and so is a message of 10,000 parts, or one whose boundary is
+    encoded (RFC 2231). Nothing raises because of what the octets are, and the time grows no faster
+    than their number.
     """
     made = 0
 
@@ -72,5 +76,5 @@ def read_message(content: bytes) -> Message:
 
     try:
         return BytesParser(make).parsebytes(content)
-    except (RecursionError, _TooManyPartsError):  # the former: messages in messages in messages
+    except Exception:  # noqa: BLE001 - too many parts, or whatever else the parser makes of it
         return BytesParser(_Message).parsebytes(content, headersonly=True)

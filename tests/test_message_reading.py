@@ -1,5 +1,6 @@
 """Messages are read no further than telling reports needs, whatever they are."""
 
+import codecs
 from email import message_from_bytes
 from email.message import Message
 from typing import cast
@@ -74,6 +75,32 @@ def test_1_2_what_has_too_many_parts_is_left_as_text(group: bytes) -> None:
     head = HEAD + b"--b\nContent-Type: message/delivery-status\n\n"
     assert parts_of(read_message(head + group * (MOST_PARTS - 10)))
     assert not parts_of(read_message(head + group * (MOST_PARTS + 10)))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        *(b"boundary*=punycode''x%ff", b"boundary*=no-such-codec''b", b"boundary*=''b"),
+        *(b"boundary*=x; boundary*0=y", b"boundary*1=b; boundary*0*=idna''b", b"boundary*a*=b"),
+        *(b"boundary*0*=utf-7''%2b; boundary*1=b", b"boundary*" + b"9" * 1500 + b"=b"),
+        *(b"boundary*=\xff''\xff", b"boundary=\xff", b"boundary=''", b"boundary=", b"boundary"),
+    ],
+)
+def test_1_2_no_boundary_raises_or_has_a_codec_imported(parameters: bytes) -> None:
+    looked_up: list[str] = []
+
+    def look_up(name: str) -> None:
+        looked_up.append(name)
+
+    codecs.register(look_up)
+    try:
+        content = b"Content-Type: multipart/report; " + parameters + b"\n\n--b\n\n--b--\n"
+        read = read_message(content)
+    finally:
+        codecs.unregister(look_up)
+    assert read.keys() == ["Content-Type"]
+    assert classify(read) is None
+    assert looked_up == []
 
 
 def test_1_2_a_content_type_without_end_has_no_boundary() -> None:
