@@ -160,6 +160,11 @@ class Wire:
         assert await self.say(f"MAIL FROM:<{sender}>") == "250 OK"
         return [await self.say(f"RCPT TO:<{recipient}>") for recipient in recipients]
 
+    async def mail_again(self, sender: str, *recipients: str) -> list[str]:
+        """The same, after a transaction that is given up."""
+        assert await self.say("RSET") == "250 OK"
+        return await self.mail(sender, *recipients)
+
     async def data(self, message: bytes) -> str:
         assert (await self.say("DATA")).startswith("354 ")
         return await self.say(message.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n") + b".")

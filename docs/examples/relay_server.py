@@ -14,16 +14,16 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import cast
 
 from aiosmtpd.proxy_protocol import ProxyData
 from aiosmtpd.smtp import MISSING, SMTP, AuthResult, Envelope, LoginPassword, Session
-from relay_server_users import NOBODY, is_password, read_users
+from relay_server_files import NOBODY, is_password, read_policy, read_users
 
-from listener_policy import DEFAULT_RELAY_HOSTS, CidrSet, Dialect, EsmtpListener, Policy, Report
+from listener_policy import DEFAULT_RELAY_HOSTS, CidrSet, ConfigError, Dialect, Policy, Report
 from listener_policy.adapters.aiosmtpd import Delivery, PolicyHandler, identity_of, listener_of
 from listener_policy.messages import read_message
 from listener_policy.reports import classify
@@ -84,7 +84,7 @@ class Spool:
 class Handler:
     """What this server does with what the policy accepts."""
 
-    def __init__(self, spool: Spool, proxies: CidrSet) -> None:
+    def __init__(self, spool: Spool, proxies: Sequence[CidrSet]) -> None:
         self._spool = spool
         self._proxies = proxies
 
@@ -93,7 +93,7 @@ class Handler:
     ) -> bool:
         """Believe the proxies that were named, and nobody else."""
         host, *_ = cast("tuple[str, int]", session.peer)
-        return ip_address(host) in self._proxies
+        return any(ip_address(host) in block for block in self._proxies)
 
     async def handle_RCPT(
         self, _server: SMTP, _session: Session, envelope: Envelope, _address: str, _: list[str]
@@ -138,13 +138,7 @@ class Server:
 
     def _read(self) -> tuple[Policy, Mapping[bytes, str]]:
         given = self._arguments
-        texts = [path.read_bytes() for path in given.listeners]
-        policy = Policy.from_toml(
-            *(path.read_bytes() for path in given.policy),
-            relay_hosts=given.relay_host,
-            listeners=[listener for text in texts for listener in EsmtpListener.from_toml(text)],
-            dialect=given.dialect,
-        )
+        policy = read_policy(given.policy, given.listeners, given.relay_host, given.dialect)
         return policy, {} if given.users is None else read_users(given.users)
 
     def reload(self) -> None:
@@ -171,7 +165,7 @@ class Server:
         given, loop = self._arguments, asyncio.get_running_loop()
         handler = PolicyHandler(
             self._policy,
-            Handler(spool, CidrSet.parse(given.proxy)),
+            Handler(spool, given.proxy),
             listener=(lambda _server, _session: name) if name else listener_of,
             report=report_in_a_thread,
         )
@@ -225,34 +219,40 @@ async def report_in_a_thread(content: bytes) -> Report | None:
     return await asyncio.to_thread(lambda: classify(read_message(content)))
 
 
-def address_to_listen_on(text: str) -> tuple[str, str, int]:
-    """The name, host and port of `[NAME=]IP:PORT`."""
+def name_and_address(text: str) -> tuple[str, str, int]:
+    """The name, host and port of `[NAME=]IP:PORT`; without a name, it is empty."""
     name, _, address = text.rpartition("=")
     host, _, port = address.rpartition(":")
-    return name, str(ip_address(host.strip("[]"))), int(port)
+    try:
+        return name, str(ip_address(host.strip("[]"))), range(65536).index(int(port))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected [NAME=]IP:PORT, found {text!r}") from None
+
+
+def block(text: str) -> CidrSet:
+    """A CIDR block."""
+    try:
+        return CidrSet.parse([text])
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(error.problems[0].message) from None
 
 
 def arguments() -> argparse.ArgumentParser:
     """What can be said on the command line."""
     parser = argparse.ArgumentParser(description="Takes mail as a policy decides, and spools it.")
+
     add = parser.add_argument
     add("policy", nargs="+", type=Path, help="TOML documents, merged in order")
-    add(
-        "--listen",
-        action="append",
-        required=True,
-        type=address_to_listen_on,
-        metavar="[NAME=]IP:PORT",
-    )
-    add("--listeners", action="append", default=[], type=Path, metavar="FILE")
-    add("--relay-host", nargs="*", default=DEFAULT_RELAY_HOSTS, metavar="BLOCK")
+    add("--listen", action="append", required=True, type=name_and_address, help="[NAME=]IP:PORT")
+    add("--listeners", action="append", default=[], type=Path, help="esmtp_listener, in TOML")
+    add("--relay-host", nargs="*", default=DEFAULT_RELAY_HOSTS, help="who may relay anything")
     add("--dialect", type=Dialect, default=Dialect.DOCUMENTED, choices=list(Dialect))
-    add("--spool", type=Path, default=Path("spool"), metavar="FOLDER")
+    add("--spool", type=Path, default=Path("spool"), help="the folder for messages")
     add("--hostname", default="localhost", help="what the server calls itself")
-    add("--users", type=Path, metavar="FILE", help="who may authenticate")
+    add("--users", type=Path, help="who may authenticate, see relay_server_files.py")
     add("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="offer STARTTLS")
     add("--auth-without-tls", action="store_true", help="passwords may be read on the way")
-    add("--proxy", nargs="+", default=(), metavar="BLOCK", help="who sends PROXY headers: all do")
+    add("--proxy", nargs="+", default=[], type=block, help="who puts PROXY headers first: all do")
     return parser
 
 

@@ -57,6 +57,7 @@ __all__ = [
     "MessageHandler",
     "PolicyHandler",
     "Recipient",
+    "Reply",
     "identity_of",
     "listener_of",
     "peer_of",

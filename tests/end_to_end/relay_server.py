@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from relay_server_users import hashed
+from relay_server_files import hashed
 
 EXAMPLE: Final = Path(__file__).parents[2] / "docs" / "examples" / "relay_server.py"
 PATIENCE: Final = 120.0

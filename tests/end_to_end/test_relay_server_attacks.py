@@ -212,6 +212,29 @@ def test_a_message_without_end_is_not_taken(server: RelayServer, attacker: Clien
     assert server.numbers("relay") == before
 
 
+HURTFUL = {
+    "parts in parts": "".join(
+        f'Content-Type: multipart/report; boundary="b{depth}"\r\n\r\n--b{depth}\r\n'
+        for depth in range(900)
+    )
+    + "x\r\n" * 100_000,
+    "messages in messages": "Content-Type: message/rfc822\r\n\r\n" * 50_000,
+    "parts without end": "Content-Type: multipart/report; boundary=b\r\n\r\n"
+    + "--b\r\n\r\n" * 200_000,
+    "a charset of its own": "Content-Type: multipart/report; boundary*=punycode''x%ff\r\n\r\n",
+    "a field without end": 'Content-Type: multipart/report; x="'
+    + ";;;;;;;;;;;;;;;;\r\n " * 60_000
+    + '"\r\n\r\n',
+}
+
+
+@pytest.mark.parametrize("message", HURTFUL)
+def test_1_2_a_message_that_is_made_to_hurt_is_no_report(attacker: Client, message: str) -> None:
+    assert attacker.told("eve@evil.example", "user@bounces.example") == [OK]
+    assert attacker.data(HURTFUL[message]) == DENIED
+    assert attacker.told("eve@evil.example", "user@here.example") == [OK]
+
+
 def test_xclient_and_its_like_are_not_known(attacker: Client) -> None:
     for command in (f"XCLIENT ADDR={TRUSTED}", "XFORWARD ADDR=127.0.0.9", "EXPN staff", "TURN"):
         assert attacker.say(command).startswith("50")

@@ -1,4 +1,4 @@
-"""Passwords of the example server: `relay_server_users.py ann >>users` adds a user to a file."""
+"""The files of the example server; `relay_server_files.py ann >>users` adds a user to one."""
 
 import getpass
 import hashlib
@@ -6,8 +6,37 @@ import hmac
 import re
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+from listener_policy import ConfigError, Dialect, EsmtpListener, Policy
+
+T = TypeVar("T")
+
+
+def of_files(load: Callable[..., T], *paths: Path) -> T:
+    """What is made of the texts of some files. Raises `ValueError`, with the name of the file."""
+    try:
+        return load(*(path.read_bytes() for path in paths))
+    except ConfigError as error:
+        problems = (
+            f"{'arguments' if problem.document is None else paths[problem.document]}: "
+            f"{replace(problem, document=None)}"
+            for problem in error.problems
+        )
+        raise ValueError("\n  ".join(["what is wrong:", *problems])) from error
+
+
+def read_policy(
+    policy: Sequence[Path], listeners: Iterable[Path], relay_hosts: Sequence[str], dialect: Dialect
+) -> Policy:
+    """The policy of some files, which are merged, and of those of the listeners."""
+    known = [one for path in listeners for one in of_files(EsmtpListener.from_toml, path)]
+    load = partial(Policy.from_toml, relay_hosts=relay_hosts, listeners=known, dialect=dialect)
+    return of_files(load, *policy)
 
 
 def hashed(password: bytes, n: int = 2**14, salt: bytes = b"") -> str:
@@ -38,4 +67,6 @@ def read_users(path: Path) -> Mapping[bytes, str]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: relay_server_files.py NAME >>USERS")
     print(sys.argv[1], hashed(getpass.getpass().encode()))
