@@ -230,8 +230,8 @@ def test_a_wrong_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     question = b"mx\t10.0.0.7\texample.com"
     fuzz_decide.check(question)
     with monkeypatch.context() as patched:
-        patched.setattr("listener_policy.policy.is_ordinary", unlike)
-        patched.setattr("listener_policy.policy.canonical_domain", another_domain)
+        patched.setattr("listener_policy.rules.is_ordinary", unlike)
+        patched.setattr("listener_policy.rules.canonical_domain", another_domain)
         with pytest.raises(AssertionError):
             fuzz_decide.check(b"mx\t10.0.0.7\tnew.a.b.example.com")
     for place in ("connection", "policy"):

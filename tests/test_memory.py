@@ -95,7 +95,7 @@ def test_5_2_however_many_names_are_asked_about_no_more_are_kept(
 
 def test_5_2_what_is_kept_fits_into_the_bytes_that_are_promised() -> None:
     key = "x" * LONGEST_KEY
-    assert sys.getsizeof(key) == 112
+    assert 100 < sys.getsizeof(key) <= 112  # the most is CPython 3.11's
     full = dict.fromkeys(map(str, range(ROOM_FOR_DOMAINS)))
     assert sys.getsizeof(full) <= 40 * ROOM_FOR_DOMAINS
     assert (112 + 40) * ROOM_FOR_DOMAINS <= 20_000_000

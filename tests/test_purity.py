@@ -103,11 +103,11 @@ import listener_policy
 print(json.dumps([name for name in sys.modules if name not in before]))
 """
 ANY_MODEL: Final = """
-import idna, pydantic, tomli
+import idna, pydantic, socket, tomli
 class Model(pydantic.BaseModel):
     field: int
 """
-"""What it takes to use the libraries that the package depends on."""
+"""What it takes to use the libraries that the package depends on, and to read an address."""
 
 
 def loaded_by_import(prelude: str) -> set[str]:
