@@ -13,7 +13,7 @@ import griffe
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hooks import RULES_PAGE, with_rules_linked  # noqa: E402
+from hooks import RULES_PAGE, with_rules_linked
 
 _POINT: Final = re.compile(r"^(\*?[a-z][a-z_]*): (?=\S)")
 _SESSION: Final = re.compile(r"^>>> .*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)

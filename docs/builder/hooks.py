@@ -1,7 +1,8 @@
 """What the builder of the site does besides building: links for the site, and nothing from outside.
 
-The pages are written for the forge too. There a link may lead out of `docs/`, and nothing knows
-that a number in parentheses is a rule. What is wrong is a warning, and `--strict` makes it an error.
+The pages are written for the forge too. There a link may lead out of `docs/`, a block may be marked
+for tests, and nothing knows that a number in parentheses is a rule. What is wrong is a warning, and
+`--strict` makes it an error.
 """
 
 import logging
@@ -73,8 +74,7 @@ class _Sources(HTMLParser):
         """Look at what loads, which a link that is clicked on does not."""
         loads = {"href"} if tag == "link" else {"src", "srcset", "data", "poster", "style"}
         for name, value in attrs:
-            is_loaded = name in loads and dict(attrs).get("rel") not in {"canonical", "next", "prev"}
-            if is_loaded and re.search(r"(?:^|[\s(,'\"])(?:https?:)?//", value or ""):
+            if name in loads and re.search(r"(?:^|[\s(,'\"])(?:https?:)?//", value or ""):
                 self.outside.append(f"<{tag} {name}={value}>")
 
     def handle_data(self, data: str) -> None:
@@ -91,13 +91,21 @@ def loaded_from_outside(page: str) -> list[str]:
     return sources.outside
 
 
+def without_marks(text: str) -> str:
+    """Markdown in which code is marked by its language and title, and by nothing else.
+
+    `text failed` tells a test which of two it is. To the builder it would be no code at all.
+    """
+    return re.sub(r"^(`{3,}[\w.]+) \w+$", r"\1", text, flags=re.MULTILINE)
+
+
 def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
     """Prepare a page for the site."""
     is_specification = page.file.name == RULES_PAGE
     if is_specification:
         markdown = with_rules_anchored(markdown)
     target = "" if is_specification else f"{RULES_PAGE}.md"
-    return with_rules_linked(without_links_outside(markdown), target)
+    return with_rules_linked(without_links_outside(without_marks(markdown)), target)
 
 
 def on_post_page(output: str, page: Any, **_: object) -> str:
