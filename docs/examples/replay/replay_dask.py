@@ -100,6 +100,7 @@ def _client(options: argparse.Namespace) -> Generator[Any]:
                     host=LOOPBACK,
                     dashboard_address=f"{LOOPBACK}:0",
                     scheduler_kwargs={"dashboard": False},
+                    silence_logs=logging.CRITICAL,
                 )
                 stack.enter_context(place)
         try:
@@ -114,15 +115,15 @@ def _client(options: argparse.Namespace) -> Generator[Any]:
 
 @contextmanager
 def _without_interrupts() -> Generator[None]:
-    """Puts Ctrl-C off until the end of the block; processes started in it are never told of it.
+    """Ignores Ctrl-C until the end of the block, and in processes started in it for ever.
 
-    A terminal tells all of them, and this one is to end the others.
+    A terminal tells all processes, and it is for this one to end the others.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
 
 
 def _workers(text: str) -> int:
