@@ -54,7 +54,7 @@ class ReplayReport:
         outcomes = self._groups(changed=True) + self._groups(changed=False)
         return {
             "logs": list(dict.fromkeys(part.name for part in self._parts)),
-            "recipients": tally.rows,
+            "rows": tally.rows,
             "authenticated": tally.authenticated,
             "unusable": tally.unusable,
             "changed": self.changed if self._compares else None,
@@ -68,12 +68,17 @@ class ReplayReport:
     def _outcome_dict(self, pair: Pair, group: Group) -> dict[str, object]:
         before, after = pair
         return {
-            "recipients": group.rows,
+            "rows": group.rows,
             "changed": before.effect != after.effect if self._compares else None,
             "before": before._asdict(),
             "after": after._asdict() if self._compares else None,
-            **{f"{name}s": dict(_most(group.who[name], self._top)) for name in WHO},
-            **{f"different_{name}s": len(group.who[name]) for name in WHO},
+            **{
+                f"{name}s": {
+                    "different": len(group.who[name]),
+                    "most": dict(_most(group.who[name], self._top)),
+                }
+                for name in WHO
+            },
             "examples": [
                 {"row": self._where(place), **question._asdict()}
                 for place, question in group.examples.items()
