@@ -12,12 +12,13 @@ import tomli
 from pages import DOCS, ROOT, Reader, blocks_of
 
 import listener_policy
-from listener_policy import PolicyConfig, analysis, reports, strategies
-from listener_policy.adapters import postfix
+from listener_policy import PolicyConfig, analysis, messages, reports, strategies
+from listener_policy.adapters import aiosmtpd, postfix
 
 FOLLOWED: Final[dict[str, dict[str, int]]] = {
     "command-line.md": {"console": 10, "file": 4},
     "toml-format.md": {"console": 5, "file": 6},
+    "tutorial.md": {"console": 18, "file": 9, "text": 5},
 }
 """The pages that tests follow, and how many blocks there are of each kind: none can get lost."""
 PORTS: Final = {"tutorial.md": ("2525", "2587")}
@@ -25,7 +26,10 @@ PAGES: Final = sorted(page.name for page in DOCS.glob("*.md"))
 SCHEMA: Final[Any] = jsonschema.Draft202012Validator(
     cast("dict[str, Any]", PolicyConfig.json_schema())
 )
-MODULES: Final = (listener_policy, analysis, strategies, reports, postfix)
+MODULES: Final = (
+    *(listener_policy, analysis, strategies, reports, messages),
+    *(aiosmtpd, postfix),
+)
 
 
 @pytest.mark.parametrize("page", FOLLOWED)
