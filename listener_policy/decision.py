@@ -326,11 +326,11 @@ class Entry:
         """To all other peers."""
         if not grants.for_senders:  # without `__init__`, in half the time: entries are many
             self.inside = made = _new(Decision)
-            made._entry = ref
-            made._outcome = grants.outcomes[4]
+            made._entry = ref  # pyright: ignore[reportPrivateUsage]
+            made._outcome = grants.outcomes[4]  # pyright: ignore[reportPrivateUsage]
             self.outside = made = _new(Decision)
-            made._entry = ref
-            made._outcome = grants.outcomes[0]
+            made._entry = ref  # pyright: ignore[reportPrivateUsage]
+            made._outcome = grants.outcomes[0]  # pyright: ignore[reportPrivateUsage]
 
     def decision(self, index: int) -> Decision:
         """What it grants a kind of senders, given as `Grants.index` has it (rule 4.2)."""

@@ -6,7 +6,7 @@ second is copied into the first: a policy may have many listeners, and a million
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from listener_policy._domain_map import DomainMap
@@ -27,7 +27,7 @@ from listener_policy.relay_hosts import RelayHosts
 
 __all__ = ["NO_ENTRIES", "Rulebook", "Rules"]
 
-_ref: Final = tuple.__new__
+_ref: Final[Callable[[type[EntryRef], tuple[str, str]], EntryRef]] = tuple[str, str].__new__
 """`EntryRef(listener, pattern)` is a function in Python, and takes twice as long."""
 NO_ENTRIES: Final = DomainMap[Entry]({})
 """The index of a listener without entries."""
