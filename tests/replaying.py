@@ -64,7 +64,9 @@ def json_lines(path: Path, rows: Iterable[Any]) -> Path:
         if isinstance(row, bytes):
             lines.append(row)
         else:
-            mapping = row if isinstance(row, dict) else dict(zip(COLUMNS, row, strict=True))
+            mapping: Any = row
+            if not isinstance(row, dict):
+                mapping = dict(zip(COLUMNS, row, strict=True))
             lines.append(json.dumps(mapping).encode())
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     return path

@@ -59,7 +59,7 @@ def same_tables(logs: list[Path], options: list[str], *on_dask: list[str]) -> st
 def test_one_and_two_workers_and_all_formats_give_the_same_table(
     tmp_path: Path, options: list[str]
 ) -> None:
-    rows = 160_000  # more than a row group, more than a part of JSON Lines
+    rows = 140_000  # more than a row group, more than a part of JSON Lines
     logs = [generated(tmp_path / f"log{end}", rows) for end in (".parquet", ".jsonl", ".jsonl.gz")]
     tables = [same_tables([log], options, ["--workers", "2"]) for log in logs[:2]]
     tables.append(same_tables([logs[2]], options))

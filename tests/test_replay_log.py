@@ -111,6 +111,10 @@ def test_octets_that_are_no_utf_8_are_lone_surrogates(tmp_path: Path) -> None:
     ]
 
 
+def absent(_path: Path) -> None:
+    """Nothing is there."""
+
+
 def text(content: bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(content)
 
@@ -122,7 +126,7 @@ TRUNCATED = gzip.compress(os.urandom(10_000))[:5000]
     ("name", "write", "why"),
     [
         ("log.csv", text(b""), "expected a name that ends in one of `.parquet`, `.jsonl`"),
-        ("log.jsonl", lambda _: None, "cannot be read: No such file"),
+        ("log.jsonl", absent, "cannot be read: No such file"),
         ("log.jsonl", Path.mkdir, "cannot be read: Is a directory"),
         ("log.jsonl", text(b'{"listener":"","ip":"","from":""}'), "columns 'peer', 'sender', 're"),
         ("log.jsonl", text(b'x\n[]\n\n{"\\u001b":1}'), "'recipient'; there are '\\x1b'"),
@@ -157,11 +161,11 @@ def test_an_empty_log_has_no_rows(tmp_path: Path) -> None:
 def test_parquet_without_pyarrow_is_told_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def absent(name: str) -> None:
+    def not_found(name: str) -> None:
         raise ImportError(name)
 
     (tmp_path / "log.parquet").touch()
-    monkeypatch.setattr(importlib, "import_module", absent)
+    monkeypatch.setattr(importlib, "import_module", not_found)
     with pytest.raises(LogError, match=r"pip install 'listener-policy\[replay\]'"):
         read(tmp_path / "log.parquet")
 

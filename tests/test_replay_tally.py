@@ -39,11 +39,15 @@ def traffic(rows: int) -> list[Question]:
 
 def outcome(decision: RcptDecision) -> Outcome:
     """What is made of a decision, in other words than the example's."""
-    reports: list[str] = []
-    for report in (Report.ARF, Report.OOB):
+
+    def said(report: Report) -> str:
         after = decision.after_data(report)
-        reports.append("" if not after.log else "relayed" if after.relay else "dropped")
-    return Outcome(decision.accept, decision.relay, *reports, decision.reason)
+        if not after.log:
+            return ""
+        return "relayed" if after.relay else "dropped"
+
+    arf, oob = said(Report.ARF), said(Report.OOB)
+    return Outcome(decision.accept, decision.relay, arf, oob, decision.reason)
 
 
 def hostile() -> list[Any]:
