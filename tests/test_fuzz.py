@@ -231,7 +231,7 @@ def test_a_wrong_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     fuzz_decide.check(question)
     with monkeypatch.context() as patched:
         patched.setattr("listener_policy.rules.is_ordinary", unlike)
-        patched.setattr("listener_policy.rules.canonical_domain", another_domain)
+        patched.setattr("listener_policy.rules.canonical_of_unusual", another_domain)
         with pytest.raises(AssertionError):
             fuzz_decide.check(b"mx\t10.0.0.7\tnew.a.b.example.com")
     for place in ("connection", "policy"):
