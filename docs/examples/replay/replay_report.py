@@ -117,7 +117,8 @@ class ReplayReport:
             most = _most(counts, self._top)
             if most:
                 said = [f"{_shown(text)} {count:,}" for text, count in most]
-                said += [f"{len(counts) - len(most):,} others"] * (len(most) < len(counts))
+                if more := len(counts) - len(most):
+                    said.append(_counted(more, "other"))
                 yield f"{INDENT}{name:9}  {', '.join(said)}"
         for place, question in group.examples.items():
             yield f"{INDENT}{'explain':9}  {_cut(explain_arguments(question))}"
