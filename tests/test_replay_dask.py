@@ -180,3 +180,22 @@ def test_only_the_loopback_interface_is_used_and_ctrl_c_ends_all(tmp_path: Path)
     assert len(started) > 2
     _, alive = psutil.wait_procs(started, timeout=30)
     assert alive == []
+
+
+def test_a_worker_that_is_lost_changes_nothing(tmp_path: Path, options: list[str]) -> None:
+    psutil: Any = import_module("psutil")
+    log = generated(tmp_path / "log.jsonl", 400_000)
+    killed: list[int] = []
+
+    def lose(written: bytes) -> bool:
+        if b"rows/s" in written and not killed:
+            children = psutil.Process().children(recursive=True)
+            workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+            workers[-1].kill()
+            killed.append(workers[-1].pid)
+        return False
+
+    _, shown = on_terminal([*command("replay_dask.py", log, *options)], lose)
+    assert killed
+    expected = run("replay.py", log, *options).stdout
+    assert shown.replace("\r\n", "\n").endswith(f"\r{expected}")
