@@ -46,7 +46,8 @@ def count_on_worker(
 
 
 def _fingerprints(policies: Policies) -> list[str]:
-    return [policy.fingerprint for policy in policies if policy is not None]
+    both = (policies.before, policies.after)
+    return [policy.fingerprint for policy in both if policy is not None]
 
 
 def count(

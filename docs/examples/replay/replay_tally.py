@@ -30,14 +30,16 @@ NULL_SENDER: Final = "<>"
 WHO: Final = ("listener", "sender", "recipient", "peer")
 
 
-class Policies(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Policies:
     """The policies that are asked, `after` if there is one to compare with."""
 
     before: Policy
     after: Policy | None
 
 
-class Wanted(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Wanted:
     """What is kept besides counts."""
 
     names: bool
