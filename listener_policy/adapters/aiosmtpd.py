@@ -17,6 +17,8 @@ What is answered, and when:
   silence, and to bounce it would send mail to whoever was named as the sender.
 - A transaction has the policy that was in force at its MAIL FROM. Who the client is and what it
   authenticated as is looked up at every RCPT TO, and nothing is remembered about it.
+- An address with control characters is refused (553): aiosmtpd decodes `=?utf-8?q?=0d=0a?=` in an
+  address, and whoever writes CR and LF to the next server lets the client speak to that server.
 - What cannot be decided is answered `451 4.3.0`. The exception goes to the `handle_exception` of
   the server's own handler, or else to the exception handler of the event loop, which logs it.
 
@@ -26,6 +28,7 @@ STARTTLS and after DATA.
 
 from __future__ import annotations
 
+import re
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -66,6 +69,11 @@ __all__ = [
 
 NOT_NOW: Final = "451 4.3.0 requested action aborted: local error in processing"
 ANOTHER_TRANSACTION: Final = "452 4.5.3 send to this recipient in another transaction"
+BAD_SENDER: Final = "553 5.1.7 malformed address"
+BAD_RECIPIENT: Final = "553 5.1.3 malformed address"
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+"""What no address holds, quoted or not (RFC 5321, 4.1.2), though aiosmtpd lets it through."""
 
 Reply: TypeAlias = str | bytes
 """What aiosmtpd sends to the client."""
@@ -311,11 +319,16 @@ class PolicyHandler:
         mail_options: list[str],
     ) -> object:
         """Begin a transaction, and let the server's own handler or aiosmtpd answer."""
+        if _CONTROL.search(address):
+            return BAD_SENDER
         self._transactions[envelope] = _Transaction(self._policy)
         hook = self._hook("handle_MAIL")
         if hook is None:
             return MISSING
-        return await hook(server, session, envelope, address, mail_options)
+        try:
+            return await hook(server, session, envelope, address, mail_options)
+        except ConnectionResetError as error:  # aiosmtpd would take it for the client's end
+            return await self.handle_exception(error)
 
     async def handle_RCPT(
         self,
@@ -326,6 +339,22 @@ class PolicyHandler:
         rcpt_options: list[str],
     ) -> Reply:
         """Answer RCPT TO (rule 4.3)."""
+        if _CONTROL.search(address):
+            return BAD_RECIPIENT
+        try:
+            return await self._rcpt_reply(server, session, envelope, address, rcpt_options)
+        except ConnectionResetError as error:  # aiosmtpd would take it for the client's end
+            return await self.handle_exception(error)
+
+    async def _rcpt_reply(
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        address: str,
+        rcpt_options: list[str],
+    ) -> Reply:
+        """What is said about a recipient, by the policy and the server's own handler."""
         transaction = self._transactions.get(envelope)
         if transaction is None:  # somebody called `handle_MAIL` of nobody
             transaction = self._transactions[envelope] = _Transaction(self._policy)
