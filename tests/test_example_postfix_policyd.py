@@ -152,6 +152,9 @@ def test_it_reads_the_policy_again_and_keeps_it_if_that_is_wrong(daemon: Daemon)
         (None, (), "No such file"),
         (POLICY, ("--relay-host", "10.0.0.1/8"), "did you mean `10.0.0.0/8`?"),
         (POLICY, ("--listen", "127.0.0.1"), "--listen: invalid ip_and_port value"),
+        (POLICY, ("--listen", "9998"), "--listen: invalid ip_and_port value"),  # not everywhere
+        (POLICY, ("--listen", ":9998"), "--listen: invalid ip_and_port value"),
+        (POLICY, ("--listen", "127.0.0.1:70000"), "--listen: invalid ip_and_port value"),
         (POLICY, ("--listen", "203.0.113.9:25"), "CRITICAL"),
         (POLICY, ("--dialect", "sendmail"), "invalid Dialect value"),
     ],

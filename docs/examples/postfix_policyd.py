@@ -9,6 +9,7 @@ import asyncio
 import logging
 import signal
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 from listener_policy import DEFAULT_RELAY_HOSTS, Dialect, EsmtpListener, Policy, PolicyError
@@ -91,7 +92,7 @@ class Daemon:
 def ip_and_port(text: str) -> tuple[str, int]:
     """An address to listen on, `ip:port` or `[v6]:port`."""
     host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
+    return str(ip_address(host.strip("[]"))), range(65536).index(int(port))
 
 
 def main() -> int:
