@@ -39,12 +39,16 @@ log = logging.getLogger("relay_server")
 
 
 class Spool:
-    """A folder of messages, each in a folder of its own that appears when it is complete."""
+    """A folder of messages, each in a folder of its own that appears when it is complete.
+
+    Nobody else may read them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         for name in ("tmp", "relay", "log"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
 
     async def keep(self, where: str, session: Session, envelope: Envelope, found: Delivery) -> str:
         """Write a message down, and return its number once it is safe."""
@@ -72,13 +76,24 @@ class Spool:
 
     def _write(self, where: str, number: str, record: str, content: bytes) -> None:
         folder = self.folder / "tmp" / number
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
         for name, octets in (("message.eml", content), ("envelope.json", record.encode())):
             with (folder / name).open("wb") as file:
                 file.write(octets)
                 file.flush()
                 os.fsync(file.fileno())
+        sync(folder)
         folder.rename(self.folder / where / number)
+        sync(self.folder / where)
+
+
+def sync(folder: Path) -> None:
+    """Have the names in a folder written down: what has no name after a crash is lost."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 class Handler:
