@@ -61,9 +61,9 @@ def read_message(content: bytes) -> Message:
     """A message from its octets, for `listener_policy.reports.classify`.
 
     Its header and parts are what `email.message_from_bytes` makes of them, but a part that has
-    parts of its own is left as text, and so is a message of 10,000 parts, or one whose boundary is
-    encoded (RFC 2231). Nothing raises because of what the octets are, and the time grows no faster
-    than their number.
+    parts of its own is left as text, and so is a message of 10,000 parts, or one whose
+    `Content-Type` has more than 2,000 characters or whose boundary is encoded (RFC 2231). Nothing
+    raises because of what the octets are, and the time grows no faster than their number.
     """
     made = 0
 
