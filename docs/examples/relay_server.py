@@ -32,6 +32,8 @@ MOST_RECIPIENTS = 100
 LARGEST_MESSAGE = 10 * 2**20
 BACKLOG = 1024
 """Connections that wait to be taken."""
+MOST_AUTH = 5
+"""Times that a client may say AUTH before it has to connect anew: guessing is made slow."""
 PROXY_PATIENCE = 30.0
 """Seconds to wait for a PROXY header."""
 
@@ -205,6 +207,7 @@ class Server:
                 authenticator=self.authenticate,
                 auth_require_tls=not given.auth_without_tls,
                 auth_exclude_mechanism=() if given.users else ("LOGIN", "PLAIN"),
+                command_call_limit={"AUTH": MOST_AUTH, "*": sys.maxsize},
                 proxy_protocol_timeout=PROXY_PATIENCE if given.proxy else None,
             ),
             sock=taken,

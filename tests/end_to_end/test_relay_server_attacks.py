@@ -151,6 +151,13 @@ def test_4_2_auth_that_fails_is_nobody(attacker: Client, command: bytes, reply: 
     assert attacker.told("user@staff.example", "user@evil.example") == [DENIED]
 
 
+def test_passwords_are_not_guessed_without_end(attacker: Client) -> None:
+    replies = [attacker.auth(b"ann", b"guess %d" % number) for number in range(5)]
+    assert replies == ["535 5.7.8 Authentication credentials invalid"] * 5
+    assert attacker.auth(b"ann", b"secret") == "421 4.7.0 AUTH sent too many times"
+    assert attacker.hear() == "closed"
+
+
 def test_1_6_who_may_act_for_whom_is_not_the_clients_to_say(attacker: Client) -> None:
     login = b64encode(b"ann\0bob\0sesame")  # bob, who wants to act for ann
     assert attacker.say(b"AUTH PLAIN " + login) == "235 2.7.0 Authentication successful"
