@@ -1,4 +1,7 @@
-"""The aiosmtpd adapter: what aiosmtpd makes of addresses, and of connections that break."""
+"""The aiosmtpd adapter: addresses that are none, connections that break, replies as bytes."""
+
+import subprocess
+import sys
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -93,3 +96,12 @@ def test_a_connection_of_the_servers_own_that_breaks_is_not_the_clients() -> Non
     in_a_loop(test(PolicyHandler(POLICY, Cut("MAIL")), asked[0]))
     in_a_loop(test(PolicyHandler(POLICY, Cut("RCPT")), *asked))
     in_a_loop(test(PolicyHandler(HookPolicy(ask), Kept()), *asked))
+
+
+def test_4_3_what_the_servers_own_handler_answers_stands_under_python_bb() -> None:
+    asked = "from listener_policy.adapters.aiosmtpd import _is_positive as is_positive;"
+    asked += "print([is_positive(one) for one in ('250 OK', b'250 OK', '550 no', b'550 no')])"
+    ended = subprocess.run(
+        [sys.executable, "-bb", "-c", asked], capture_output=True, text=True, check=False
+    )
+    assert (ended.stdout, ended.stderr) == ("[True, True, False, False]\n", "")

@@ -486,7 +486,7 @@ def _accepts(decision: RcptDecision) -> tuple[bool, ...]:
 
 
 def _is_positive(reply: Reply) -> bool:
-    return reply[:1] in ("2", b"2")
+    return reply.startswith("2") if isinstance(reply, str) else reply.startswith(b"2")
 
 
 def _checked_reply(name: str, reply: object) -> Reply:
