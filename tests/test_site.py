@@ -51,7 +51,9 @@ def test_every_rule_has_an_anchor_and_every_anchor_is_a_rule() -> None:
 def test_files_that_are_not_on_the_site_are_named(caplog: pytest.LogCaptureFixture) -> None:
     assert without_links_outside("see [`a.py`](../tests/pages.py)") == "see `tests/pages.py`"
     assert without_links_outside("[the start](../README.md)") == "the start (`README.md`)"
-    assert without_links_outside("[the rules](specification.md)") == "[the rules](specification.md)"
+    assert without_links_outside("[files](examples)") == "files (`docs/examples`)"
+    for link in ("[the rules](specification.md)", "[it](https://example.com/)", "![it](a.svg)"):
+        assert without_links_outside(link) == link
     assert caplog.records == []
     without_links_outside("[gone](../gone.py)")
     (record,) = caplog.records

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Final
 
-DOCS: Final = Path(__file__).parent.parent
+DOCS: Final = Path(__file__).resolve().parent.parent
 RULES_PAGE: Final = "specification"
 
 log = logging.getLogger("mkdocs.hooks.listener_policy")  # `--strict` counts what mkdocs warns of
@@ -23,7 +23,7 @@ _VERBATIM: Final = re.compile(
     r"|!?\[(?:[^\]`]|`[^`]*`)*\]\([^)\s]*\)",
     re.DOTALL | re.MULTILINE,
 )
-_OUTSIDE: Final = re.compile(r"\[((?:[^\]`]|`[^`]*`)*)\]\(\.\./([^)\s#]+)\)")
+_LINK: Final = re.compile(r"(?<!!)\[((?:[^\]`]|`[^`]*`)*)\]\((?!https?:)([^)\s#]+)\)")
 _NUMBER: Final = r"(?:\d\.\d|S[1-4])"
 _CITED: Final = re.compile(
     rf"\brules? {_NUMBER}(?:(?:,| and| to|, and) {_NUMBER})*"
@@ -52,15 +52,21 @@ def with_rules_anchored(text: str) -> str:
 
 
 def without_links_outside(text: str) -> str:
-    """Markdown in which a file that is not on the site is named, and no longer linked to."""
+    """Markdown in which what is not on the site is named, and no longer linked to.
+
+    Not on the site are files outside of `docs/`, and folders.
+    """
 
     def named(found: re.Match[str]) -> str:
-        if not (DOCS.parent / found[2]).exists():
+        target = (DOCS / found[2]).resolve()
+        if target.is_relative_to(DOCS) and not target.is_dir():
+            return found[0]
+        if not target.exists():
             log.warning("a link leads to `%s`, which does not exist", found[2])
-        is_code = found[1].startswith("`")
-        return f"`{found[2]}`" if is_code else f"{found[1]} (`{found[2]}`)"
+        path = target.relative_to(DOCS.parent).as_posix()
+        return f"`{path}`" if found[1].startswith("`") else f"{found[1]} (`{path}`)"
 
-    return _OUTSIDE.sub(named, text)
+    return _LINK.sub(named, text)
 
 
 class _Sources(HTMLParser):
