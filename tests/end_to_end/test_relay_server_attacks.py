@@ -10,6 +10,7 @@ from end_to_end.relay_server import PATIENCE, TRUSTED, Client, RelayServer
 
 OK = "250 2.1.5 OK"
 DENIED = "550 5.7.1 relaying not permitted"
+CONTROL = "553 5.1.3 malformed address"
 MALFORMED = "553 5.1.3 Error: malformed address"
 TOO_LONG = "500 Command line too long"
 SYNTAX = "501 Syntax: RCPT TO: <address> [SP <mail-parameters>]"
@@ -82,8 +83,9 @@ def attacker(server: RelayServer) -> Iterator[Client]:
         ("<>", DENIED),
         ("", SYNTAX),
         ("<user@\uff45vil.example>", DENIED),
-        ("<user@\x00here.example>", DENIED),
-        ("<user@here.example\x00>", DENIED),
+        ("<user@\x00here.example>", CONTROL),
+        ("<user@here.example\x00>", CONTROL),
+        ("<=?utf-8?q?user=0d=0aRSET?=@here.example>", CONTROL),
         ("<user@here.example\u3002evil.example>", DENIED),
         ("<user@\udcffhere.example>", DENIED),
         (f"<user@{'a.' * 5000}here.example>", TOO_LONG),
