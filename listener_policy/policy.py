@@ -363,10 +363,6 @@ class Policy(AnyPolicy):
             ),
         )
 
-    def _index(self, listener: str) -> DomainMap[Entry]:
-        """The index of a listener, given in canonical form."""
-        return self._rulebook.tables.get(listener, NO_ENTRIES)
-
     def _at(self, listener: Listener) -> Rules:
         """What holds at a listener.
 

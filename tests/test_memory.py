@@ -98,7 +98,7 @@ def test_5_2_what_is_kept_fits_into_the_bytes_that_are_promised() -> None:
     assert 100 < sys.getsizeof(key) <= 112  # the most is CPython 3.11's
     full = dict.fromkeys(map(str, range(ROOM_FOR_DOMAINS)))
     assert sys.getsizeof(full) <= 40 * ROOM_FOR_DOMAINS
-    assert (112 + 40) * ROOM_FOR_DOMAINS <= 20_000_000
+    assert (112 + 40) * ROOM_FOR_DOMAINS <= 2_500_000
     assert (112 + 56 + 32 + 64) * 2 * ROOM_FOR_LISTENERS < 600_000
 
 

@@ -204,6 +204,21 @@ def test_4_4_text_that_was_never_bytes() -> None:
                 assert found is None or encoding != "base64"
 
 
+def test_4_4_a_part_whose_text_python_cannot_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = status_of(STATUS)
+    assert classify(message) is Report.OOB
+    get_payload = Message.get_payload
+
+    def raising(self: Message, *arguments: Any) -> Any:
+        # as some versions of Python do for surrogates that stand for no octet
+        if not self.is_multipart():
+            "\ud800".encode()
+        return get_payload(self, *arguments)
+
+    monkeypatch.setattr(Message, "get_payload", raising)
+    assert classify(message) is Report.OOB  # the fields are there, whatever stands below them
+
+
 # Depth and size
 
 
