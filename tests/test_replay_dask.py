@@ -157,7 +157,8 @@ def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
 
 def test_only_the_loopback_interface_is_used_and_ctrl_c_ends_all(tmp_path: Path) -> None:
     psutil: Any = import_module("psutil")  # distributed needs it
-    log = generated(tmp_path / "log.jsonl", 400_000)
+    # minutes of work, so that it is not over before Ctrl-C is there, however busy the machine is
+    logs = [generated(tmp_path / "log.jsonl", 400_000)] * 20
     addresses: set[str] = set()
     started: list[Any] = []
 
@@ -171,7 +172,7 @@ def test_only_the_loopback_interface_is_used_and_ctrl_c_ends_all(tmp_path: Path)
                 addresses.update(end.ip for end in (connection.laddr, connection.raddr) if end)
         return True
 
-    status, shown = on_terminal([*command("replay_dask.py", log, *POLICY_OPTIONS)], looked)
+    status, shown = on_terminal([*command("replay_dask.py", *logs, *POLICY_OPTIONS)], looked)
     assert status == INTERRUPTED
     assert addresses == {"127.0.0.1"}
     assert re.search(r"interrupted after [\d,]+ rows, \d+% of the logs: nothing is shown", shown)
@@ -184,7 +185,7 @@ def test_only_the_loopback_interface_is_used_and_ctrl_c_ends_all(tmp_path: Path)
 
 def test_a_worker_that_is_lost_changes_nothing(tmp_path: Path, options: list[str]) -> None:
     psutil: Any = import_module("psutil")
-    log = generated(tmp_path / "log.jsonl", 400_000)
+    logs = [generated(tmp_path / "log.jsonl", 400_000)] * 2
     killed: list[int] = []
 
     def lose(written: bytes) -> bool:
@@ -195,7 +196,7 @@ def test_a_worker_that_is_lost_changes_nothing(tmp_path: Path, options: list[str
             killed.append(workers[-1].pid)
         return False
 
-    _, shown = on_terminal([*command("replay_dask.py", log, *options)], lose)
+    _, shown = on_terminal([*command("replay_dask.py", *logs, *options)], lose)
     assert killed
-    expected = run("replay.py", log, *options).stdout
+    expected = run("replay.py", *logs, *options).stdout
     assert shown.replace("\r\n", "\n").endswith(f"\r{expected}")
