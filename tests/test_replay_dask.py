@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from replay_command import CHANGED, INTERRUPTED, UNUSABLE
+from replay_command import CHANGED, SAME, UNUSABLE
 from replaying import (
     CHANGE,
     POLICY,
@@ -155,37 +155,32 @@ def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_only_the_loopback_interface_is_used_and_ctrl_c_ends_all(tmp_path: Path) -> None:
+def test_only_the_loopback_interface_is_used_and_nobody_stays(tmp_path: Path) -> None:
     psutil: Any = import_module("psutil")  # distributed needs it
-    # minutes of work, so that it is not over before Ctrl-C is there, however busy the machine is
-    logs = [generated(tmp_path / "log.jsonl", 400_000)] * 20
+    log = generated(tmp_path / "log.jsonl", 400_000)
     addresses: set[str] = set()
     started: list[Any] = []
 
-    def looked(written: bytes) -> bool:
-        if b"rows/s" not in written:
-            return False
-        mine = psutil.Process().children(recursive=True)
-        started.extend(mine)
-        for process in mine:
-            for connection in process.net_connections("inet"):
-                addresses.update(end.ip for end in (connection.laddr, connection.raddr) if end)
-        return True
+    def look(written: bytes) -> bool:
+        if b"rows/s" in written and not started:
+            started.extend(psutil.Process().children(recursive=True))
+            for process in started:
+                for connection in process.net_connections("inet"):
+                    addresses.update(end.ip for end in (connection.laddr, connection.raddr) if end)
+        return False
 
-    status, shown = on_terminal([*command("replay_dask.py", *logs, *POLICY_OPTIONS)], looked)
-    assert status == INTERRUPTED
+    status, shown = on_terminal([*command("replay_dask.py", log, *POLICY_OPTIONS)], look)
+    assert status == SAME
     assert addresses == {"127.0.0.1"}
-    assert re.search(r"interrupted after [\d,]+ rows, \d+% of the logs: nothing is shown", shown)
-    assert "recipients" not in shown
     assert "Traceback" not in shown
     assert len(started) > 2
-    _, alive = psutil.wait_procs(started, timeout=30)
+    _, alive = psutil.wait_procs(started, timeout=60)
     assert alive == []
 
 
 def test_a_worker_that_is_lost_changes_nothing(tmp_path: Path, options: list[str]) -> None:
     psutil: Any = import_module("psutil")
-    logs = [generated(tmp_path / "log.jsonl", 400_000)] * 2
+    logs = [generated(tmp_path / "log.jsonl", 400_000)]
     killed: list[int] = []
 
     def lose(written: bytes) -> bool:
