@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Final
 
 import pytest
+from fuzz.fuzz_postfix import read
 from hypothesis import given
 from hypothesis import strategies as st
 from support import short, untyped
@@ -74,15 +75,7 @@ def sent(attributes: Mapping[str, str]) -> bytes:
 
 def received(*portions: bytes) -> tuple[list[Attributes], str | None]:
     """All requests in a stream, and the error that ends them, if one does."""
-    parser, requests = RequestParser(), list[Attributes]()
-    try:
-        for portion in portions:
-            for request in parser.feed(portion):
-                requests.append(request)
-        parser.close()
-    except ProtocolError as error:
-        return requests, str(error)
-    return requests, None
+    return read(list(portions))
 
 
 def test_what_postfix_sends_is_read() -> None:
