@@ -166,8 +166,9 @@ def test_a_reader_who_goes_away_is_no_trouble(log: str) -> None:
 
 
 ON_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's job in the background ignores it
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
@@ -215,15 +216,15 @@ def test_progress_is_shown_on_a_terminal_and_is_gone_at_the_end(tmp_path: Path) 
 
 
 def test_ctrl_c_says_how_far_it_came_and_shows_nothing_else(tmp_path: Path) -> None:
-    # a minute's work, so that it is not over before Ctrl-C is there, however busy the machine is
-    logs = [generated(tmp_path / "log.jsonl", 100_000)] * 50
+    # half a minute's work: it is not over before Ctrl-C is there, however busy the machine is
+    logs = [generated(tmp_path / "log.jsonl", 100_000)] * 20
     status, shown = on_terminal(
         [*command("replay.py", *logs, *POLICY_OPTIONS)], lambda written: b"rows/s" in written
     )
     assert status == INTERRUPTED
     said = re.search(r"interrupted after ([\d,]+) rows, \d+% of the logs: nothing is shown", shown)
     assert said is not None
-    assert 0 < int(said[1].replace(",", "")) < 5_000_000
+    assert 0 < int(said[1].replace(",", "")) < 2_000_000
     assert "recipients" not in shown
     assert "Traceback" not in shown
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from replay_command import CHANGED, SAME, UNUSABLE
+from replay_command import CHANGED, INTERRUPTED, SAME, UNUSABLE
 from replaying import (
     CHANGE,
     POLICY,
@@ -155,23 +155,45 @@ def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_only_the_loopback_interface_is_used_and_nobody_stays(tmp_path: Path) -> None:
+def test_only_the_loopback_interface_is_used_and_ctrl_c_ends_all(tmp_path: Path) -> None:
     psutil: Any = import_module("psutil")  # distributed needs it
-    log = generated(tmp_path / "log.jsonl", 400_000)
+    # a minute's work: it is not over before Ctrl-C is there, however busy the machine is
+    logs = [generated(tmp_path / "log.jsonl", 400_000)] * 10
     addresses: set[str] = set()
+    started: list[Any] = []
+
+    def looked(written: bytes) -> bool:
+        if b"rows/s" not in written:
+            return False
+        started.extend(psutil.Process().children(recursive=True))
+        for process in started:
+            for connection in process.net_connections("inet"):
+                addresses.update(end.ip for end in (connection.laddr, connection.raddr) if end)
+        return True
+
+    status, shown = on_terminal([*command("replay_dask.py", *logs, *POLICY_OPTIONS)], looked)
+    assert status == INTERRUPTED
+    assert addresses == {"127.0.0.1"}
+    assert re.search(r"interrupted after [\d,]+ rows, \d+% of the logs: nothing is shown", shown)
+    assert "recipients" not in shown
+    assert "Traceback" not in shown
+    assert len(started) > 2
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert alive == []
+
+
+def test_at_the_end_nobody_stays(tmp_path: Path) -> None:
+    psutil: Any = import_module("psutil")
+    log = generated(tmp_path / "log.jsonl", 400_000)
     started: list[Any] = []
 
     def look(written: bytes) -> bool:
         if b"rows/s" in written and not started:
             started.extend(psutil.Process().children(recursive=True))
-            for process in started:
-                for connection in process.net_connections("inet"):
-                    addresses.update(end.ip for end in (connection.laddr, connection.raddr) if end)
         return False
 
     status, shown = on_terminal([*command("replay_dask.py", log, *POLICY_OPTIONS)], look)
     assert status == SAME
-    assert addresses == {"127.0.0.1"}
     assert "Traceback" not in shown
     assert len(started) > 2
     _, alive = psutil.wait_procs(started, timeout=60)
