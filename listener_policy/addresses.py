@@ -14,6 +14,7 @@ that is what `inet_pton` gives, and `ipaddress` needs twenty times as long to sa
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
@@ -32,6 +33,7 @@ __all__ = [
     "Peer",
     "SocketAddress",
     "ip_address",
+    "ipv4_bounds",
     "octet_bounds",
     "parse_address",
     "parse_socket_address",
@@ -148,6 +150,18 @@ def octet_bounds(bounds: Bounds) -> tuple[bytes, ...]:
     return tuple(
         [number.to_bytes(16, "big") if number < LINE_END else _BEHIND_THE_LAST for number in bounds]
     )
+
+
+def ipv4_bounds(bounds: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """The part of the line that is IPv4, as the four octets that `inet_pton` gives for it.
+
+    bounds: boundaries as `octet_bounds` has them. Of those in front of IPv4 there is left whether
+    their number is odd: a boundary that no address is below.
+    """
+    start = bisect_right(bounds, IPV4_MAPPED + bytes(4))
+    end = bisect_right(bounds, IPV4_MAPPED + b"\xff" * 4)
+    inside = tuple([octets[len(IPV4_MAPPED) :] for octets in bounds[start:end]])
+    return (b"", *inside) if start & 1 else inside
 
 
 def peer_octets(peer: Peer) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol, cast, final
 
 from listener_policy.addresses import IPAddress, Peer, ip_address, peer_octets
@@ -37,6 +37,23 @@ LONGEST_ADDRESS: Final = 320
 """Of addresses that are taken apart at once: what is longer might be endless (rule 1.2)."""
 
 
+class Domains(Protocol):
+    """Who governs a domain at one listener."""
+
+    @property
+    def known(self) -> Mapping[str, Entry]:
+        """The entries of domains that need not be looked for, `""` if it is among them."""
+        ...
+
+    def entry(self, domain: str, connection: Connection, /) -> Entry:
+        """The entry that governs a domain in any spelling, or the one that grants nothing."""
+        ...
+
+    def search(self, domain: str, connection: Connection, /) -> Entry:
+        """The same for a plain `str` that was looked for among the `known` in vain."""
+        ...
+
+
 class ListenerRules(Protocol):
     """What holds at one listener."""
 
@@ -51,23 +68,8 @@ class ListenerRules(Protocol):
         ...
 
     @property
-    def names(self) -> Mapping[str, Entry | None]:
-        """The entries of exact names, which need not be looked for; `None` says nothing."""
-        ...
-
-    @property
-    def known(self) -> Mapping[str, Entry]:
-        """The entries of other names that need not be looked for again."""
-        ...
-
-    @property
-    def governing(self) -> Callable[[str, Connection], Entry]:
-        """What finds the entry that governs a domain in any spelling, or says that none does."""
-        ...
-
-    @property
-    def search(self) -> Callable[[str, Connection], Entry]:
-        """The same, for whoever has looked among the `names` and the `known` in vain."""
+    def domains(self) -> Domains:
+        """Who governs a domain."""
         ...
 
 
@@ -143,56 +145,59 @@ class Connection:
 
     def decide(self, domain: str) -> Decision:
         """Decide about one domain (rule 4.2); see `Policy.decide`."""
-        entry = self._rules.governing(domain, self)
+        entry = self._rules.domains.entry(domain, self)
         made = entry.inside if self._relay_hosts else entry.outside
         if made is None:
-            grants = entry.grants
-            made = entry.decision(grants.index(self._relay_hosts, self._octets, self._auth))
+            made = entry.decision(entry.grants.index(self._relay_hosts, self._octets, self._auth))
         return made
 
-    def decide_rcpt(self, sender: str, recipient: str) -> RcptDecision:
+    def decide_rcpt(  # noqa: C901 - as is said inside
+        self, sender: str, recipient: str
+    ) -> RcptDecision:
         """Decide about one recipient (rule 4.3); see `Policy.decide_rcpt`."""
         # One body, since a call costs as much as a lookup: with a function for each step this took
         # a sixth longer. What is out of the ordinary goes to `_governing`.
-        rules = self._rules
-        sending: Entry | None = None
+        domains = self._rules.domains
+        sending = receiving = None
         if type(sender) is str and len(sender) <= LONGEST_ADDRESS:
             _, at, domain = sender.rpartition("@")
-            if at:
-                sending = rules.names.get(domain) or rules.known.get(domain)
-                if sending is None and domain and domain[-1] != ">":
-                    sending = rules.search(domain, self)
+            if at and domain:
+                sending = domains.known.get(domain)
+                if sending is None and domain[-1] != ">":
+                    sending = domains.search(domain, self)
         if sending is None:
             sending = self._governing(sender)
-        receiving: Entry | None = None
         if type(recipient) is str and len(recipient) <= LONGEST_ADDRESS:
             _, at, domain = recipient.rpartition("@")
-            if at:
-                receiving = rules.names.get(domain) or rules.known.get(domain)
-                if receiving is None and domain and domain[-1] != ">":
-                    receiving = rules.search(domain, self)
+            if at and domain:
+                receiving = domains.known.get(domain)
+                if receiving is None and domain[-1] != ">":
+                    receiving = domains.search(domain, self)
         if receiving is None:
             receiving = self._governing(recipient)
 
-        hosts, octets, auth = self._relay_hosts, self._octets, self._auth
+        hosts = self._relay_hosts
+        sender_index = recipient_index = 4 * hosts
         made = _new(RcptDecision)
         grants = sending.grants
-        index = grants.index(hosts, octets, auth) if grants.for_senders else 4 * hosts
+        if grants.for_senders:
+            sender_index = grants.index(hosts, self._octets, self._auth)
         made._sender = sending
-        made._sender_index = index
+        made._sender_index = sender_index
         grants = receiving.grants
-        made._verdict = grants.verdicts[index]
-        index = grants.index(hosts, octets, auth) if grants.for_senders else 4 * hosts
+        made._verdict = grants.verdicts[sender_index]
+        if grants.for_senders:
+            recipient_index = grants.index(hosts, self._octets, self._auth)
         made._recipient = receiving
-        made._recipient_index = index
+        made._recipient_index = recipient_index
         return made
 
     def _governing(self, address: str) -> Entry:
         """The entry that governs the domain of an envelope address (rule 1.7)."""
-        canonical = envelope_domain(address)
-        if canonical is None:
+        domain = "" if type(address) is str and not address else envelope_domain(address)
+        if domain is None:
             return NO_ENTRY[self._rules.dialect]
-        return self._rules.governing(canonical, self)
+        return self._rules.domains.entry(domain, self)
 
     def __repr__(self) -> str:
         return f"Connection(listener={self._listener!r}, peer={self._peer!r}, auth={self._auth!r})"

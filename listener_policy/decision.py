@@ -21,6 +21,7 @@ from typing import ClassVar, Final, NamedTuple, Never, cast, final
 from listener_policy._display import described, shown
 from listener_policy._intervals import Bounds
 from listener_policy._problems import ProblemList
+from listener_policy.addresses import IPV4_MAPPED
 from listener_policy.errors import RequestError
 
 __all__ = [
@@ -214,16 +215,21 @@ class Grants:
     def index(self, relay_hosts: int, peer: bytes, auth: str | None) -> int:
         """The `sender_index` of a sender.
 
-        relay_hosts: 1 if the peer is in the listener's, else 0. peer: the octets of its address.
+        relay_hosts: 1 if the peer is in the listener's, else 0. peer: the octets of its address,
+        of which IPv4 may have four.
         """
         index = 4 * relay_hosts
-        if self.relay_from_octets and bisect_right(self.relay_from_octets, peer) & 1:
-            index += 2
+        if self.relay_from_octets:
+            octets = peer if len(peer) == _OCTETS else IPV4_MAPPED + peer
+            if bisect_right(self.relay_from_octets, octets) & 1:
+                index += 2
         if auth is not None and auth in self.relay_from_authz:
             index += 1
         return index
 
 
+_OCTETS: Final = 16
+"""Of an address on the line."""
 _new: Final = object.__new__
 
 
@@ -324,7 +330,7 @@ class Entry:
         """To peers in `relay_hosts`; `None` if it depends on the sender."""
         self.outside: Decision | None = None
         """To all other peers."""
-        if not grants.for_senders:  # without `__init__`, in half the time: entries are many
+        if not grants.for_senders:  # without a call, in half the time: entries are many
             self.inside = made = _new(Decision)
             made._entry = ref  # pyright: ignore[reportPrivateUsage]
             made._outcome = grants.outcomes[4]  # pyright: ignore[reportPrivateUsage]
@@ -334,7 +340,10 @@ class Entry:
 
     def decision(self, index: int) -> Decision:
         """What it grants a kind of senders, given as `Grants.index` has it (rule 4.2)."""
-        return Decision(self.ref, self.grants.outcomes[index])
+        made = _new(Decision)
+        made._entry = self.ref  # pyright: ignore[reportPrivateUsage]
+        made._outcome = self.grants.outcomes[index]  # pyright: ignore[reportPrivateUsage]
+        return made
 
 
 @final

@@ -73,41 +73,51 @@ class HookPolicy(AnyPolicy):
         """The questions of one connection; see `Policy.connection`."""
         name = canonical_listener(listener)
         relay_hosts = self._relay_hosts.of(self._relay_hosts.source(name)).octets
-        rules = _HookRules(self._dialect, relay_hosts, name, self._get_listener_domain)
+        domains = _HookDomains(self._dialect, name, self._get_listener_domain)
+        rules = _HookRules(self._dialect, relay_hosts, domains)
         return Connection.made(rules, listener, peer, auth)
 
 
 @final
-class _HookRules:
-    """What holds at one listener, as the hook knows it."""
+class _HookDomains:
+    """Who governs a domain at one listener, as the hook knows it."""
 
-    __slots__ = ("_get_listener_domain", "_listener", "dialect", "known", "names", "relay_hosts")
+    __slots__ = ("_dialect", "_get_listener_domain", "_listener", "known")
 
     def __init__(
-        self,
-        dialect: Dialect,
-        relay_hosts: tuple[bytes, ...],
-        listener: str,
-        get_listener_domain: GetListenerDomain,
+        self, dialect: Dialect, listener: str, get_listener_domain: GetListenerDomain
     ) -> None:
-        self.dialect = dialect
         self.known: dict[str, Entry] = {}
-        self.names: dict[str, Entry] = {}
-        self.relay_hosts = relay_hosts
+        """No answer is kept."""
+        self._dialect = dialect
         self._listener = listener
         self._get_listener_domain = get_listener_domain
 
-    def governing(self, domain: str, connection: Connection, /) -> Entry:
+    def entry(self, domain: str, connection: Connection, /) -> Entry:
         """What the hook answers, compiled."""
         name = canonical_domain(domain)
         if name is None:  # rule 1.2
-            return NO_ENTRY[self.dialect]
-        if connection.in_relay_hosts and self.dialect is Dialect.DOCUMENTED:  # S4
-            return NO_ENTRY[self.dialect]
+            return NO_ENTRY[self._dialect]
+        if connection.in_relay_hosts and self._dialect is Dialect.DOCUMENTED:  # S4
+            return NO_ENTRY[self._dialect]
         options = self._get_listener_domain(name, self._listener, connection)
-        return _entry("get_listener_domain", options, self.dialect)
+        return _entry("get_listener_domain", options, self._dialect)
 
-    search = governing
+    search = entry
+
+
+@final
+class _HookRules:
+    """What holds at one listener, whoever knows its entries."""
+
+    __slots__ = ("dialect", "domains", "relay_hosts")
+
+    def __init__(
+        self, dialect: Dialect, relay_hosts: tuple[bytes, ...], domains: _HookDomains
+    ) -> None:
+        self.dialect = dialect
+        self.relay_hosts = relay_hosts
+        self.domains = domains
 
 
 def evaluate(

@@ -33,7 +33,7 @@ from listener_policy._memory import (
 )
 from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
-from listener_policy.addresses import IPV4_MAPPED, Peer, peer_octets, strict_inet_pton
+from listener_policy.addresses import Peer, peer_octets, strict_inet_pton
 from listener_policy.config import PolicyConfig, checked, config_of
 from listener_policy.connection import LONGEST_ADDRESS, AnyPolicy, Connection, checked_identity
 from listener_policy.decision import (
@@ -90,16 +90,18 @@ class Policy(AnyPolicy):
         "__weakref__",
         "_config",
         "_fingerprint",
+        "_known",
         "_rulebook",
         "_sockets",
-        "_spellings",
+        "_texts",
     )
 
     _config: PolicyConfig
     _fingerprint: str | None
+    _known: Mapping[str, Rules]
     _rulebook: Rulebook
     _sockets: Memory[tuple[str, int], Rules]
-    _spellings: Memory[str, Rules]
+    _texts: Memory[str, Rules]
 
     def __new__(
         cls,
@@ -190,8 +192,9 @@ class Policy(AnyPolicy):
         policy._dialect = dialect
         policy._fingerprint = None
         policy._rulebook = Rulebook(config, relay_hosts, dialect)
-        policy._spellings = Memory(ROOM_FOR_LISTENERS)
         policy._sockets = Memory(ROOM_FOR_LISTENERS)
+        policy._texts = Memory(ROOM_FOR_LISTENERS)
+        policy._known = policy._texts.known
         return policy
 
     @property
@@ -209,7 +212,7 @@ class Policy(AnyPolicy):
         """Who may relay anything, by listener (rule 4.1), for the engine."""
         return self._relay_hosts
 
-    def decide(  # noqa: C901 - as is said inside
+    def decide(
         self, listener: Listener, peer: Peer, domain: str, auth: str | None = None
     ) -> Decision:
         """What a listener grants a peer with regard to one domain (rule 4.2).
@@ -220,96 +223,95 @@ class Policy(AnyPolicy):
         # One body, as in the two `decide_rcpt`: a call costs as much as a lookup, and with a
         # function for each step this took a tenth longer. What is out of the ordinary has its
         # functions: `_at`, `checked_identity`, `peer_octets` and `search`.
-        rules = self._spellings.get(listener) if type(listener) is str else None
+        rules = self._known.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._at(listener)
         if auth is not None and type(auth) is not str:
             auth = checked_identity(auth)
-        octets: bytes | None = None
+        octets, bounds = None, rules.relay_hosts
         if type(peer) is str:
             try:
                 if ":" not in peer:
-                    octets = IPV4_MAPPED + strict_inet_pton(AF_INET, peer)
+                    octets = strict_inet_pton(AF_INET, peer)
+                    bounds = rules.relay_hosts_ipv4
                 elif "." not in peer and peer[0] != "[":
                     octets = strict_inet_pton(AF_INET6, peer)
             except (OSError, ValueError):
                 octets = None
         if octets is None:
             octets = peer_octets(peer)
-        entry: Entry | None = None
+        domains = rules.domains
         if type(domain) is str and len(domain) <= LONGEST_KEY:
-            entry = rules.names.get(domain) or rules.known.get(domain)
-        if entry is None:
-            entry = rules.search(domain)
+            entry = domains.known.get(domain) or domains.search(domain)
+        else:
+            entry = domains.entry(domain)
 
-        hosts = bisect_right(rules.relay_hosts, octets) & 1
+        hosts = bisect_right(bounds, octets) & 1
         made = entry.inside if hosts else entry.outside
         if made is None:
-            grants = entry.grants
-            index = 4 * hosts
-            if grants.relay_from_octets and bisect_right(grants.relay_from_octets, octets) & 1:
-                index += 2
-            if auth is not None and auth in grants.relay_from_authz:
-                index += 1
-            made = _new(Decision)
-            made._entry = entry.ref
-            made._outcome = grants.outcomes[index]
+            made = entry.decision(entry.grants.index(hosts, octets, auth))
         return made
 
     def decide_rcpt(  # noqa: C901, PLR0912 - as in `decide`
         self, listener: Listener, peer: Peer, sender: str, recipient: str, auth: str | None = None
     ) -> RcptDecision:
         """Whether a listener accepts one recipient (rule 4.3); see `AnyPolicy.decide_rcpt`."""
-        # `Connection.decide_rcpt` without a `Connection`, which would cost a third of all this; it
-        # is made for addresses that are out of the ordinary: the null sender, angle brackets
-        rules = self._spellings.get(listener) if type(listener) is str else None
+        # `Connection.decide_rcpt` without a `Connection`, which would cost a third of all this
+        rules = self._known.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._at(listener)
         if auth is not None and type(auth) is not str:
             auth = checked_identity(auth)
-        sending = receiving = None
-        if type(sender) is str and len(sender) <= LONGEST_ADDRESS:
-            _, at, domain = sender.rpartition("@")
-            if at:
-                sending = rules.names.get(domain) or rules.known.get(domain)
-                if sending is None and domain and domain[-1] != ">":
-                    sending = rules.search(domain)
-        if type(recipient) is str and len(recipient) <= LONGEST_ADDRESS:
-            _, at, domain = recipient.rpartition("@")
-            if at:
-                receiving = rules.names.get(domain) or rules.known.get(domain)
-                if receiving is None and domain and domain[-1] != ">":
-                    receiving = rules.search(domain)
-        if sending is None or receiving is None:
-            return _connection(rules, listener, peer, auth).decide_rcpt(sender, recipient)
-        octets: bytes | None = None
+        octets, bounds = None, rules.relay_hosts
         if type(peer) is str:
             try:
                 if ":" not in peer:
-                    octets = IPV4_MAPPED + strict_inet_pton(AF_INET, peer)
+                    octets = strict_inet_pton(AF_INET, peer)
+                    bounds = rules.relay_hosts_ipv4
                 elif "." not in peer and peer[0] != "[":
                     octets = strict_inet_pton(AF_INET6, peer)
             except (OSError, ValueError):
                 octets = None
         if octets is None:
             octets = peer_octets(peer)
+        domains = rules.domains
+        sending = receiving = None
+        if type(sender) is str and len(sender) <= LONGEST_ADDRESS:
+            _, at, domain = sender.rpartition("@")
+            if at and domain:
+                sending = domains.known.get(domain)
+                if sending is None and domain[-1] != ">":
+                    sending = domains.search(domain)
+        if sending is None:
+            sending = domains.of_address(sender)
+        if type(recipient) is str and len(recipient) <= LONGEST_ADDRESS:
+            _, at, domain = recipient.rpartition("@")
+            if at and domain:
+                receiving = domains.known.get(domain)
+                if receiving is None and domain[-1] != ">":
+                    receiving = domains.search(domain)
+        if receiving is None:
+            receiving = domains.of_address(recipient)
 
-        hosts = bisect_right(rules.relay_hosts, octets) & 1
+        hosts = bisect_right(bounds, octets) & 1
+        sender_index = recipient_index = 4 * hosts
         made = _new(RcptDecision)
         grants = sending.grants
-        index = grants.index(hosts, octets, auth) if grants.for_senders else 4 * hosts
+        if grants.for_senders:
+            sender_index = grants.index(hosts, octets, auth)
         made._sender = sending
-        made._sender_index = index
+        made._sender_index = sender_index
         grants = receiving.grants
-        made._verdict = grants.verdicts[index]
-        index = grants.index(hosts, octets, auth) if grants.for_senders else 4 * hosts
+        made._verdict = grants.verdicts[sender_index]
+        if grants.for_senders:
+            recipient_index = grants.index(hosts, octets, auth)
         made._recipient = receiving
-        made._recipient_index = index
+        made._recipient_index = recipient_index
         return made
 
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection, its own part answered once; arguments as in `decide`."""
-        rules = self._spellings.get(listener) if type(listener) is str else None
+        rules = self._known.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._at(listener)
         return _connection(rules, listener, peer, auth)
@@ -319,7 +321,7 @@ class Policy(AnyPolicy):
 
         Arguments and what is raised are those of `decide`.
         """
-        ref = self._at(listener).governing(domain).ref
+        ref = self._at(listener).domains.entry(domain).ref
         if ref is None:
             return None
         return Match(ref, self._config.entries[ref.listener][ref.pattern])
@@ -371,13 +373,13 @@ class Policy(AnyPolicy):
         if type(listener) is str:
             rules = self._found(listener)
             if len(listener) <= LONGEST_KEY and listener.isascii():
-                self._spellings.remember(listener, rules)
+                self._texts.remember(listener, rules)
             return rules
         if type(listener) is tuple and len(listener) in (2, 4):
             host, port = listener[:2]
             # by type: `25.0` and `True` are no ports, and yet equal to what is
             if type(host) is str and type(port) is int:
-                known = self._sockets.get((host, port))
+                known = self._sockets.known.get((host, port))
                 if known is not None:
                     return known
                 rules = self._found(listener)

@@ -6,12 +6,13 @@ second is copied into the first: a policy may have many listeners, and a million
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, final
 
 from listener_policy._domain_map import DomainMap
 from listener_policy._frozen import FrozenMapping
 from listener_policy._memory import LONGEST_KEY, ROOM_FOR_DOMAINS, Memory
+from listener_policy.addresses import ipv4_bounds
 from listener_policy.config import PolicyConfig
 from listener_policy.connection import Connection
 from listener_policy.decision import Dialect, Entry, EntryRef
@@ -19,6 +20,7 @@ from listener_policy.domains import (
     EVERY_DOMAIN,
     canonical_domain,
     canonical_of_unusual,
+    envelope_domain,
     is_ordinary,
 )
 from listener_policy.entries import NO_ENTRY, compiler
@@ -47,20 +49,21 @@ class Rulebook:
         shared = tables.pop(EVERY_LISTENER, NO_ENTRIES)
         nothing = NO_ENTRY[dialect]
         room = ROOM_FOR_DOMAINS // (len(tables) + 1)
-        names_of_others = Governing(NO_ENTRIES, shared, nothing, room)
-        names = {
+        others = Governing(NO_ENTRIES, shared, nothing, room)
+        governing = {
             listener: Governing(own, shared, nothing, room) for listener, own in tables.items()
         }
-        hosts = {source: relay_hosts.of(source).octets for source in (None, *relay_hosts.stated)}
         self._relay_hosts = relay_hosts
+        self._unlisted = {
+            source: Rules(dialect, octets, ipv4_bounds(octets), others)
+            for source in (None, *relay_hosts.stated)
+            for octets in (relay_hosts.of(source).octets,)
+        }
         self._listed = {
-            listener: Rules(
-                dialect, hosts[relay_hosts.source(listener)], names.get(listener, names_of_others)
+            listener: self._unlisted[relay_hosts.source(listener)].of(
+                governing.get(listener, others)
             )
             for listener in {*tables, *relay_hosts.stated}
-        }
-        self._unlisted = {
-            source: Rules(dialect, octets, names_of_others) for source, octets in hosts.items()
         }
 
     def of(self, listener: str) -> Rules:
@@ -91,9 +94,23 @@ def _tables(config: PolicyConfig, dialect: Dialect) -> dict[str, DomainMap[Entry
 
 @final
 class Governing:
-    """Which entry governs a domain: by a listener's own index, then by that of listener `*`."""
+    """Which entry governs a domain: by a listener's own index, then by that of listener `*`.
 
-    __slots__ = ("_more_names", "_nothing", "_own", "_passing_over", "_shared", "known", "names")
+    What is known need not be looked for: exact names, if there are not too many of them, and what
+    was found out about other names (`listener_policy._memory`).
+    """
+
+    __slots__ = (
+        "_all_known",
+        "_memory",
+        "_more_names",
+        "_names",
+        "_nothing",
+        "_own",
+        "_passing_over",
+        "_shared",
+        "known",
+    )
 
     def __init__(
         self, own: DomainMap[Entry], shared: DomainMap[Entry], nothing: Entry, room: int
@@ -101,30 +118,48 @@ class Governing:
         self._own = own
         self._shared = shared
         self._nothing = nothing
-        if own is NO_ENTRIES:
-            self.names, self._more_names = shared.names, own.names
-        else:
-            self.names, self._more_names = own.names, shared.names
-        self.known = Memory[str, Entry](room)
+        tables = (own, shared) if own is not NO_ENTRIES else (shared, own)
+        self._names, self._more_names = (table.names for table in tables)
+        self._all_known = len(own.names) + len(shared.names) <= room // 2
+        self._memory = Memory(room, dict(self._known_names()))
+        self.known = self._memory.known
         self._passing_over = 0
+
+    def _known_names(self) -> Iterator[tuple[str, Entry]]:
+        """What is known before anybody asks."""
+        yield "", self._canonical("")
+        if self._all_known and self._own is NO_ENTRIES:
+            yield from [(name, entry) for name, entry in self._names.items() if entry is not None]
+        elif self._all_known:
+            for name in {**self._more_names, **self._names}:
+                yield name, self._canonical(name)
 
     def entry(self, domain: str, _connection: Connection | None = None, /) -> Entry:
         """The entry that governs a domain in any spelling, or the one that grants nothing."""
-        found: Entry | None = None
         if type(domain) is str and len(domain) <= LONGEST_KEY:
-            found = self.names.get(domain) or self.known.get(domain)
-        return found or self.search(domain)
+            return self.known.get(domain) or self.search(domain)
+        return self._canonical(canonical_domain(domain))
+
+    def of_address(self, address: str) -> Entry:
+        """The entry that governs the domain of an envelope address (rule 1.7)."""
+        domain = "" if type(address) is str and not address else envelope_domain(address)
+        return self._nothing if domain is None else self.entry(domain)
 
     def search(self, domain: str, _connection: Connection | None = None, /) -> Entry:
-        """The same for a domain that is neither one of `names` nor known.
+        """The same as `entry` for a plain `str` that was looked for among the `known` in vain.
 
-        Most are ordinary, which costs a regular expression, or keys of the other index, which are
-        canonical; few need `canonical_domain`. Nothing is looked up, here or before, whose length
-        is not known: to hash a text takes as long as it is.
+        Most are ordinary, which costs a regular expression, or exact names, which are canonical;
+        few need `canonical_of_unusual`. Nothing is looked up, here or before, whose length is not
+        known: to hash a text takes as long as it is.
         """
-        if type(domain) is not str or len(domain) > LONGEST_KEY:
-            return self._canonical(canonical_domain(domain))
-        entry = self._more_names.get(domain)
+        if len(domain) > LONGEST_KEY:
+            return self._canonical(canonical_of_unusual(domain))
+        entry: Entry | None = None
+        if not self._all_known:
+            entry = self._names.get(domain)
+            if entry is not None:
+                return entry
+            entry = self._more_names.get(domain)
         if entry is not None or is_ordinary(domain):
             own = self._own
             if own is not NO_ENTRIES and not (own.is_tree and domain in own.names):
@@ -139,7 +174,7 @@ class Governing:
         # threads may lose count, and then a name is remembered earlier or later
         self._passing_over = left = self._passing_over - 1
         if left < 0:
-            self._passing_over = self.known.remember(domain, entry)
+            self._passing_over = self._memory.remember(domain, entry)
         return entry
 
     def _canonical(self, name: str | None) -> Entry:
@@ -153,12 +188,21 @@ class Governing:
 class Rules:
     """What holds at one listener: its `relay_hosts`, and who governs there."""
 
-    __slots__ = ("dialect", "governing", "known", "names", "relay_hosts", "search")
+    __slots__ = ("dialect", "domains", "relay_hosts", "relay_hosts_ipv4")
 
-    def __init__(self, dialect: Dialect, relay_hosts: tuple[bytes, ...], names: Governing) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        relay_hosts: tuple[bytes, ...],
+        relay_hosts_ipv4: tuple[bytes, ...],
+        domains: Governing,
+    ) -> None:
         self.dialect = dialect
         self.relay_hosts = relay_hosts
-        self.names = names.names
-        self.known = names.known
-        self.governing = names.entry
-        self.search = names.search
+        self.relay_hosts_ipv4 = relay_hosts_ipv4
+        """The part of them that is IPv4, as `ipv4_bounds`."""
+        self.domains = domains
+
+    def of(self, domains: Governing) -> Rules:
+        """The same `relay_hosts` at a listener where others govern."""
+        return Rules(self.dialect, self.relay_hosts, self.relay_hosts_ipv4, domains)

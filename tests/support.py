@@ -2,12 +2,14 @@
 
 import gc
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_network
 from operator import attrgetter
 from types import FrameType
 from typing import Any, cast
+from unittest.mock import patch
 
 import model
 import pytest
@@ -37,6 +39,20 @@ DIALECTS = tuple(Dialect)
 def words(text: str) -> list[str]:
     """The words of `text`: a list of short texts without the quotes."""
     return text.split()
+
+
+@contextmanager
+def as_if_large(large: bool = True) -> Generator[None]:
+    """Policies that are made here are compiled as large ones are, if `large`: nothing is short.
+
+    Few wildcards are tried one by one, and few exact names are known from the beginning. What
+    holds for small tables must hold for those that are searched.
+    """
+    with ExitStack() as patches:
+        if large:
+            patches.enter_context(patch("listener_policy._domain_map.FEW_SUFFIXES", -1))
+            patches.enter_context(patch("listener_policy.rules.ROOM_FOR_DOMAINS", 0))
+        yield
 
 
 NO_LISTENERS = [

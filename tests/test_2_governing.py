@@ -11,6 +11,7 @@ from support import (
     NO_LISTENERS,
     OUTSIDER,
     Fields,
+    as_if_large,
     both_places,
     mapping_problems,
     problems_of,
@@ -37,12 +38,16 @@ def tables(own: Iterable[str], rest: Iterable[str] = ()) -> Fields:
 def governor(
     domain: str, own: Iterable[str], rest: Iterable[str] = (), dialect: Dialect = DOCUMENTED
 ) -> EntryRef | None:
-    """The entry that governs `domain` on the listener `OWN`."""
-    policy = Policy.from_mapping(tables(own, rest), dialect=dialect)
-    match = policy.resolve(OWN, domain)
-    entry = None if match is None else match.entry
-    assert policy.decide(OWN, OUTSIDER, domain).entry == entry
-    return entry
+    """The entry that governs `domain` on the listener `OWN`, in however large a policy."""
+    document = tables(own, rest)
+    entries: list[EntryRef | None] = []
+    for large in (False, True):
+        with as_if_large(large):
+            policy = Policy.from_mapping(document, dialect=dialect)
+        match = policy.resolve(OWN, domain)
+        entries += [match and match.entry, policy.decide(OWN, OUTSIDER, domain).entry]
+    assert len({*entries}) == 1
+    return entries[0]
 
 
 # 2.1: listeners and their tables

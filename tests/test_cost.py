@@ -38,27 +38,31 @@ def words(text: str) -> list[str]:
 
 ADDRESS: Final = words("inet_pton")
 """Of a peer that is a text without a port."""
-EXACT: Final = words("len get")
-KNOWN: Final = words("len get get")
-ENVELOPE: Final = words("len rpartition get get")
-EXACT_ENVELOPE: Final = words("len rpartition get")
+KNOWN: Final = words("len get")
+ENVELOPE: Final = words("len rpartition get")
+SEARCH: Final = words("Governing.search len")
+"""To look for a name that is not known."""
+LARGE: Final = words("get get")
+"""To look for it among the exact names as well, if they are too many to be known."""
+FEW: Final = "DomainMap.beyond"
+"""To begin to look for a wildcard among few."""
+TRIED: Final = "removesuffix"
+MANY: Final = "DomainMap.beyond len len"
 STEP: Final = "partition"
-SEARCH: Final = words("Governing.search len get")
-OWN: Final = "DomainMap.beyond len len"
-"""To look for a wildcard of the listener's own, of which there is none."""
-SHARED: Final = "DomainMap.beyond len len"
-"""To begin to look for one of listener `*`."""
-KEPT: Final = words("Memory.remember len len min")
+KEPT: Final = words("Memory.remember len len len min")
 TAKEN: Final = words("bisect_right")
 """To find out whether a peer is in `relay_hosts`: both decisions are there."""
-SENDER: Final = words("bisect_right __new__")
+SENDER: Final = words("Grants.index len bisect_right")
 """What an entry with `relay_from` costs besides."""
+MADE: Final = words("Entry.decision __new__")
 CONNECTION: Final = words("get Connection.made __new__ peer_octets inet_pton bisect_right")
 DECIDE: Final = ["Policy.decide", "get", *ADDRESS]
 
+SMALL: Final = (0, 1)
+MIDDLE: Final = (1_000, 10_000)
+HUGE: Final = (5_000, 20_000)
 dialects = pytest.mark.parametrize("dialect", Dialect)
-sizes = pytest.mark.parametrize(("entries", "blocks"), [(0, 1), (2_000, 20_000)])
-"""Nothing of what follows depends on the number of entries or blocks."""
+sizes = pytest.mark.parametrize(("entries", "blocks"), [SMALL, MIDDLE, HUGE])
 
 
 @sizes
@@ -68,61 +72,88 @@ def test_a_name_that_was_asked_about_costs_these_calls(
 ) -> None:
     policy = policy_of(entries, blocks, dialect)
     for name, found in (
-        ("b.example", [*EXACT, *TAKEN]),  # an exact name: a key is valid, and nothing is checked
-        ("X.Example.COM.", [*KNOWN, *TAKEN, *SENDER]),
-        ("unheard.of", [*KNOWN, *TAKEN]),
+        ("X.Example.COM.", [*TAKEN, *SENDER, *MADE]),
+        ("unheard.of", TAKEN),
     ):
         policy.decide(LISTENER, "::1", name)
-        assert calls(partial(policy.decide, LISTENER, PEER, name, "ann")) == [*DECIDE, *found]
+        seen = calls(partial(policy.decide, LISTENER, PEER, name, "ann"))
+        assert seen == [*DECIDE, *KNOWN, *found]
 
 
-@sizes
 @pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        # an exact name that `*` has: nothing is checked either
-        ("b.example", OWN),
-        # a wildcard: one step of the walk
-        ("x.example.com", f"fullmatch {OWN} {SHARED} {STEP}"),
-        ("y.x.example.com", f"fullmatch {OWN} {SHARED} {STEP} len {STEP}"),
-    ],
-    ids=["exact", "wildcard", "deeper"],
+    ("size", "search"), [(SMALL, []), (MIDDLE, []), (HUGE, [*SEARCH, "get"])], ids=str
 )
-def test_a_name_that_is_new_costs_these_calls(
-    entries: int, blocks: int, name: str, found: str
+@dialects
+def test_an_exact_name_costs_these_calls(
+    size: tuple[int, int], search: list[str], dialect: Dialect
 ) -> None:
-    policy = policy_of(entries, blocks)
+    """It is known from the beginning, or looked for; nothing is checked, since a key is valid."""
+    policy = policy_of(*size, dialect)
+    policy.decide(LISTENER, "::1", "")
+    for _ in range(2):
+        seen = calls(lambda: policy.decide(LISTENER, PEER, "b.example", "ann"))
+        assert seen == [*DECIDE, *KNOWN, *search, *TAKEN]
+
+
+@pytest.mark.parametrize(
+    ("name", "small", "many"),
+    [
+        # none of the listener's own; of listener `*`, one that is tried or several that are not
+        ("new.example", f"{FEW} {FEW} {TRIED}", f"{FEW} {MANY} {STEP} len"),
+        # one step of the walk
+        ("x.example.com", f"{FEW} {FEW} {TRIED}", f"{FEW} {MANY} {STEP}"),
+        ("y.x.example.com", f"{FEW} {FEW} {TRIED}", f"{FEW} {MANY} {STEP} len {STEP}"),
+    ],
+    ids=["none", "wildcard", "deeper"],
+)
+@pytest.mark.parametrize("size", [SMALL, MIDDLE, HUGE], ids=str)
+def test_a_name_that_is_new_costs_these_calls(
+    size: tuple[int, int], name: str, small: str, many: str
+) -> None:
+    policy = policy_of(*size)
     policy.decide("mx", "::1", "")
-    taken = TAKEN if name == "b.example" else [*TAKEN, *SENDER]
+    names = LARGE if size == HUGE else []
+    wildcards = words(small if size == SMALL else many)
+    taken = TAKEN if name == "new.example" else [*TAKEN, *SENDER, *MADE]
     seen = calls(lambda: policy.decide("mx", PEER, name, "ann"))
-    assert seen == [*DECIDE, *KNOWN, *SEARCH, *words(found), *KEPT, *taken]
+    assert seen == [*DECIDE, *KNOWN, *SEARCH, *names, "fullmatch", *wildcards, *KEPT, *taken]
     seen = calls(lambda: policy.decide("mx", PEER, name, "ann"))
     assert seen == [*DECIDE, *KNOWN, *taken]
+
+
+def test_an_exact_name_that_listener_star_has_is_not_checked_either() -> None:
+    policy = policy_of(*HUGE)
+    policy.decide("mx", "::1", "")
+    seen = calls(lambda: policy.decide("mx", PEER, "b.example", "ann"))
+    assert seen == [*DECIDE, *KNOWN, *SEARCH, *LARGE, FEW, *KEPT, *TAKEN]
 
 
 @sizes
 def test_a_connection_and_its_recipients_cost_these_calls(entries: int, blocks: int) -> None:
     policy = policy_of(entries, blocks)
-    sender, recipient = "ann@x.example.com", "bob@b.example"
-    policy.decide_rcpt(LISTENER, PEER, sender, recipient)
+    sender, recipient = "ann@x.example.com", "bob@a.x.example.com"
+    for _ in range(2):
+        policy.decide_rcpt(LISTENER, PEER, sender, recipient)
     assert calls(lambda: policy.connection(LISTENER, PEER)) == ["Policy.connection", *CONNECTION]
     connection = policy.connection(LISTENER, PEER)
-    assert calls(lambda: connection.decide("b.example")) == [
+    assert calls(lambda: connection.decide("x.example.com")) == [
         *words("Connection.decide Governing.entry"),
-        *EXACT,
+        *(*KNOWN, *SENDER, *MADE),
     ]
-    envelope = [*ENVELOPE, *EXACT_ENVELOPE]
+    envelope = [*ENVELOPE, *ENVELOPE]
     assert calls(lambda: connection.decide_rcpt(sender, recipient)) == [
         "Connection.decide_rcpt",
-        *envelope,
-        "__new__",
-        *words("Grants.index bisect_right"),
+        *(*envelope, "__new__", *SENDER, *SENDER),
     ]
     assert calls(lambda: policy.decide_rcpt(LISTENER, PEER, sender, recipient)) == [
         *words("Policy.decide_rcpt get"),
-        *envelope,
-        *ADDRESS,
-        *words("bisect_right __new__ Grants.index bisect_right"),
+        *(*ADDRESS, *envelope, *TAKEN, "__new__", *SENDER, *SENDER),
+    ]
+    # the null sender is as ordinary as any
+    assert calls(lambda: connection.decide_rcpt("", recipient)) == [
+        *words("Connection.decide_rcpt len rpartition"),
+        *words("Connection._governing Governing.entry"),
+        *(*KNOWN, *ENVELOPE, "__new__", *SENDER),
     ]
 
 
@@ -134,14 +165,14 @@ def test_what_sockets_say_costs_these_calls() -> None:
     tuples = words("Policy._at len get peer_octets _host len inet_pton")
     assert calls(lambda: policy.decide(listener, peer, "b.example")) == [
         *("Policy.decide", *tuples),
-        *EXACT,
+        *KNOWN,
         *TAKEN,
     ]
     policy.decide(LISTENER, PEER, "b.example")
     with_port = words("get peer_octets _host rpartition fullmatch inet_pton")
     for text in ("10.0.0.7:4711", "[::ffff:10.0.0.7]:4711"):
         seen = calls(partial(policy.decide, LISTENER, text, "b.example"))
-        assert seen == ["Policy.decide", *with_port, *EXACT, *TAKEN]
+        assert seen == ["Policy.decide", *with_port, *KNOWN, *TAKEN]
 
 
 def test_one_call_more_is_seen() -> None:

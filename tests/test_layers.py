@@ -22,8 +22,8 @@ FACADE: Final = "__init__"
 LAYERS: Final = (
     ("errors", "_collector", "_intervals", "_frozen", "_display", "_memory"),
     ("_problems", "_tree"),
-    ("addresses", "decision", "_documents", "_tables"),
-    ("domains", "listeners", "networks"),
+    ("addresses", "_documents", "_tables"),
+    ("decision", "domains", "listeners", "networks"),
     ("_domain_map", "options", "questions"),
     ("checks", "entries", "relay_hosts", "_reader"),
     ("config", "connection", "explanation"),

@@ -5,6 +5,8 @@ import gc
 import pickle
 import random
 import sys
+from bisect import bisect_right
+from functools import partial
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from itertools import product
 from socket import AF_INET, inet_pton
@@ -24,7 +26,15 @@ from listener_policy._memory import (
     ROOM_FOR_LISTENERS,
     Memory,
 )
-from listener_policy.addresses import Peer, octet_bounds, parse_address, peer_address, strict
+from listener_policy.addresses import (
+    IPV4_MAPPED,
+    Peer,
+    ipv4_bounds,
+    octet_bounds,
+    parse_address,
+    peer_address,
+    strict,
+)
 from listener_policy.listeners import Listener
 
 TOML: Final = """
@@ -42,8 +52,42 @@ def test_a_memory_is_bounded_and_finds_what_it_was_given() -> None:
     memory = Memory[str, int](3)
     for number in range(100):
         memory.remember(str(number), number)
-        assert memory[str(number)] == number
-        assert len(memory) <= 3
+        assert memory.known[str(number)] == number
+        assert len(memory.known) <= 3
+
+
+def test_what_is_always_known_is_never_forgotten() -> None:
+    always = {"a": 1, "b": 2}
+    memory = Memory[str, int](5, always)
+    kept: list[int] = []
+    for number in range(100):
+        memory.remember(str(number), number)
+        assert always.items() <= memory.known.items()
+        kept.append(len(memory.known))
+    assert max(kept) == 5
+    assert min(kept) == len(always) + 1
+    # without room for anything else it is no trouble
+    memory = Memory[str, int](1, always)
+    for number in range(3):
+        memory.remember(str(number), number)
+        assert memory.known == {**always, str(number): number}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("room", [4, 36, 4_000])
+def test_exact_names_need_not_be_looked_for_if_they_are_few(
+    room: int, dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listener_policy.rules.ROOM_FOR_DOMAINS", room)
+    names = [f"n{number}.test" for number in range(10)]
+    toml = "".join(f'["{name}"]\nrelay_to = true\n' for name in [*names, "*.example.com"])
+    policy = Policy.from_toml(f'{toml}[listener.mx."*.test"]\n', dialect=dialect)
+    for listener, name in product(("mx", "mx2"), names):
+        policy.decide(listener, PEER, "")
+        seen = calls(partial(policy.decide, listener, PEER, name))
+        assert ("Governing.search" in seen) is (room < 4_000)
+        governs = ("mx", "*.test") if listener == "mx" else ("*", name)
+        assert policy.decide(listener, PEER, name).entry == governs
 
 
 def test_the_more_is_known_the_more_is_passed_over() -> None:
@@ -98,7 +142,7 @@ def test_5_2_what_is_kept_fits_into_the_bytes_that_are_promised() -> None:
     assert 100 < sys.getsizeof(key) <= 112  # the most is CPython 3.11's
     full = dict.fromkeys(map(str, range(ROOM_FOR_DOMAINS)))
     assert sys.getsizeof(full) <= 40 * ROOM_FOR_DOMAINS
-    assert (112 + 40) * ROOM_FOR_DOMAINS <= 2_500_000
+    assert (112 + 40) * ROOM_FOR_DOMAINS <= 1_250_000
     assert (112 + 56 + 32 + 64) * 2 * ROOM_FOR_LISTENERS < 600_000
 
 
@@ -312,6 +356,19 @@ def test_boundaries_compare_as_octets_as_they_do_as_numbers() -> None:
     assert not policy.decide("mx", "feff::", "").relay_hosts
 
 
+@given(st.frozensets(st.integers(-3, 4) | st.integers(2**32 - 4, 2**32 + 3)), st.integers(-1, 1))
+def test_four_octets_are_where_sixteen_are(edges: frozenset[int], beyond: int) -> None:
+    # boundaries about the ends of IPv4, one of them perhaps at an end of the line
+    ends = {-1: {0}, 0: set[int](), 1: {2**128}}[beyond]
+    numbers = sorted({0xFFFF_0000_0000 + edge for edge in edges} | ends)
+    bounds = octet_bounds(tuple(numbers if len(numbers) % 2 == 0 else numbers[1:]))
+    of_ipv4 = ipv4_bounds(bounds)
+    for number in (*range(6), *range(2**32 - 6, 2**32)):
+        four = number.to_bytes(4, "big")
+        inside = bisect_right(bounds, IPV4_MAPPED + four) & 1
+        assert bisect_right(of_ipv4, four) & 1 == inside
+
+
 def test_a_set_is_compared_with_sets_alone() -> None:
     class Greater:
         def __ge__(self, other: object) -> bool:
@@ -329,4 +386,4 @@ def test_5_2_a_socket_address_with_a_long_zone_is_not_remembered() -> None:
     short, long = (("fe80::1%" + "z" * length, 25, 0, 2) for length in (1, LONGEST_KEY))
     for listener in (short, long, short, long):
         assert policy.decide(listener, "192.0.2.1", "a.com").relay_to
-    assert list(policy._sockets) == [short[:2]]  # pyright: ignore[reportPrivateUsage]
+    assert list(policy._sockets.known) == [short[:2]]  # pyright: ignore[reportPrivateUsage]
