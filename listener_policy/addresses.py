@@ -13,7 +13,6 @@ that is what `inet_pton` gives, and `ipaddress` needs twenty times as long to sa
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -35,6 +34,7 @@ __all__ = [
     "ip_address",
     "ipv4_bounds",
     "octet_bounds",
+    "octets_of_unusual",
     "parse_address",
     "parse_socket_address",
     "peer_address",
@@ -59,10 +59,9 @@ IPV4_MAPPED: Final = IPV4_START.to_bytes(16, "big")[:12]
 _BEHIND_THE_LAST: Final = b"\xff" * 17
 """What stands for `LINE_END`, which has no sixteen octets."""
 
-_PORT = re.compile(
-    r"0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6(?:[0-4][0-9]{3}|5(?:[0-4][0-9]{2}|5(?:[0-2][0-9]|3[0-5])))"
-)
-_LAST_PORT = 65535
+_LAST_PORT: Final = 65535
+_LAST_PORT_AS_TEXT: Final = str(_LAST_PORT)
+_PORT_DIGITS: Final = len(_LAST_PORT_AS_TEXT)
 
 _LENIENT: Final = (
     *("010.0.0.7", "10.0.0.07", "0xa.0.0.7", "10.0.7", "167772167", "10.0.0.7.", "10.0.0.256"),
@@ -124,7 +123,7 @@ def parse_socket_address(text: str) -> tuple[int, int] | None:
     host, _, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
-    if bracketed is not (":" in host) or not _PORT.fullmatch(port):
+    if bracketed is not (":" in host) or not _is_port(port):
         return None
     address = parse_address(host)
     return None if address is None else (address, int(port))
@@ -173,38 +172,51 @@ def peer_octets(peer: Peer) -> bytes:
     anything is tried, since an `inet_pton` that refuses takes longer than all the rest of a
     decision; only what is wrong, has a zone id or is of a subclass takes that time.
     """
-    try:
-        if type(peer) is str:
+    if type(peer) is str:
+        try:
             if ":" not in peer:
                 return IPV4_MAPPED + strict_inet_pton(AF_INET, peer)
             if "." not in peer and peer[0] != "[":
                 return strict_inet_pton(AF_INET6, peer)
-        host = _host(peer)
-        return (
-            strict_inet_pton(AF_INET6, host)
-            if ":" in host
-            else IPV4_MAPPED + strict_inet_pton(AF_INET, host)
-        )
-    except (OSError, ValueError):  # ValueError: NUL, surrogates
+        except (OSError, ValueError):  # ValueError: NUL, surrogates
+            pass
+    return octets_of_unusual(peer)
+
+
+def octets_of_unusual(peer: Peer) -> bytes:
+    """The same for a peer that is no text of an address alone, or none that was understood."""
+    host = ""  # no address at all
+    if type(peer) is str:
+        before, _, port = peer.rpartition(":")
+        if "." in port:  # `::ffff:10.0.0.7`
+            host = peer
+        elif not _is_port(port):
+            pass
+        elif ":" not in before:
+            host = before
+        elif before[0] == "[" and before[-1] == "]":
+            host = before[1:-1]
+    elif type(peer) is tuple and len(peer) in (2, 4):
+        text, number = peer[0], peer[1]
+        if type(text) is str and type(number) is int and 0 <= number <= _LAST_PORT:
+            host = text
+    try:
+        if ":" in host:
+            return strict_inet_pton(AF_INET6, host)
+        return IPV4_MAPPED + strict_inet_pton(AF_INET, host)
+    except (OSError, ValueError):
         return _peer_address(peer).to_bytes(16, "big")
 
 
-def _host(peer: Peer) -> str:
-    """The plain address in a text or tuple of the usual kind; otherwise no address at all."""
-    if type(peer) is str:
-        host, _, port = peer.rpartition(":")
-        if "." in port:  # `::ffff:10.0.0.7`
-            return peer
-        if not _PORT.fullmatch(port):
-            return ""
-        if peer[0] == "[":
-            return host[1:-1] if host[-1] == "]" and ":" in host else ""
-        return "" if ":" in host else host
-    if type(peer) is tuple and len(peer) in (2, 4):
-        text, number = peer[:2]
-        if type(text) is str and type(number) is int and 0 <= number <= _LAST_PORT:
-            return text
-    return ""
+def _is_port(text: str) -> bool:
+    """Whether a text is a port number, without sign, space or leading zero (rule 1.1)."""
+    return (
+        len(text) <= _PORT_DIGITS
+        and text.isdecimal()
+        and text.isascii()
+        and (text >= "1" or text == "0")
+        and (len(text) < _PORT_DIGITS or text <= _LAST_PORT_AS_TEXT)
+    )
 
 
 def peer_address(peer: Peer) -> int:

@@ -82,18 +82,20 @@ def canonical_domain(domain: str) -> str | None:
 
 def canonical_of_unusual(domain: str) -> str | None:
     """The same for a plain `str` that need not be tried for being canonical as it is."""
-    if not domain:
-        return ""
     if len(domain) > _LONGEST_TEXT:
         return None
-    if domain[0] == "[":
-        return _canonical_literal(domain)
     name = domain.lower() if domain.isascii() else _a_labels(domain)
-    if not name:
+    if name is None:
         return None
-    if name[-1] == ".":
+    if name[-1:] == ".":
         name = name[:-1]
-    return name if _is_name(name) else None
+    if len(name) > _LONGEST_LABEL:
+        return name if _is_long_name(name) else None
+    if is_ordinary(name):
+        return name
+    if domain[:1] == "[":
+        return _canonical_literal(domain)
+    return None if domain else ""
 
 
 def envelope_domain(address: str) -> str | None:
@@ -185,12 +187,12 @@ def _text(what: str, value: str) -> str:
     raise RequestError(f"{what}: expected a string, found `{shown(value)}`")
 
 
-def _is_name(name: str) -> bool:
-    """Whether a text, in lower case and without the dot at its end, is a name (rule 1.4)."""
-    if len(name) <= _LONGEST_LABEL:
-        return is_ordinary(name) is not None
-    # A long name may have so many labels that to match each takes longer than all the rest of a
-    # decision. To look for what no name has takes a third of that.
+def _is_long_name(name: str) -> bool:
+    """Whether a text, in lower case and without the dot at its end, is a name (rule 1.4).
+
+    A long name may have so many labels that to match each takes longer than all the rest of a
+    decision. To look for what no name has takes a third of that.
+    """
     return (
         len(name) <= _LONGEST_NAME
         and _CHARACTERS.fullmatch(name) is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import CoroutineType
 from typing import TypeAlias, final
 
@@ -20,7 +21,8 @@ from listener_policy.decision import Decision, Dialect, Entry, check_dialect
 from listener_policy.domains import canonical_domain
 from listener_policy.entries import NO_ENTRY, compiled
 from listener_policy.errors import PolicyError
-from listener_policy.listeners import Listener, canonical_listener
+from listener_policy.listeners import ByListener, Listener
+from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
 from listener_policy.relay_hosts import (
     DEFAULT_RELAY_HOSTS,
@@ -49,7 +51,7 @@ class HookPolicy(AnyPolicy):
     decisions.
     """
 
-    __slots__ = ("__weakref__", "_get_listener_domain")
+    __slots__ = ("__weakref__", "_at", "_get_listener_domain")
 
     def __init__(
         self,
@@ -68,14 +70,40 @@ class HookPolicy(AnyPolicy):
         problems.raise_if_any()
         self._get_listener_domain = get_listener_domain
         self._dialect = dialect
+        self._at = ByListener(partial(_at, self._relay_hosts))
 
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection; see `Policy.connection`."""
-        name = canonical_listener(listener)
-        relay_hosts = self._relay_hosts.of(self._relay_hosts.source(name)).octets
+        known = self._at.known.get(listener) if type(listener) is str else None
+        name, relay_hosts = known or self._at.at(listener)
         domains = _HookDomains(self._dialect, name, self._get_listener_domain)
         rules = _HookRules(self._dialect, relay_hosts, domains)
         return Connection.made(rules, listener, peer, auth)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # what is remembered is no part of it
+        return _rebuilt, (
+            self._get_listener_domain,
+            self.relay_hosts,
+            self.listeners,
+            self._dialect,
+        )
+
+
+def _rebuilt(
+    get_listener_domain: GetListenerDomain,
+    relay_hosts: CidrSet,
+    listeners: tuple[EsmtpListener, ...],
+    dialect: Dialect,
+) -> HookPolicy:
+    return HookPolicy(
+        get_listener_domain, relay_hosts=relay_hosts, listeners=listeners, dialect=dialect
+    )
+
+
+def _at(relay_hosts: RelayHosts, listener: str) -> tuple[str, tuple[bytes, ...]]:
+    """A canonical listener, and who may relay anything there, as `octet_bounds`."""
+    return listener, relay_hosts.of(relay_hosts.source(listener)).octets
 
 
 @final

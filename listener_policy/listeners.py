@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Final, TypeAlias, cast
+from collections.abc import Callable
+from typing import Final, Generic, TypeAlias, TypeVar, cast, final
 
 from listener_policy._display import quoted, shown
+from listener_policy._memory import LONGEST_KEY, ROOM_FOR_LISTENERS, Memory
 from listener_policy._problems import Malformed
 from listener_policy.addresses import (
     SocketAddress,
@@ -18,6 +20,7 @@ from listener_policy.errors import RequestError
 
 __all__ = [
     "EVERY_LISTENER",
+    "ByListener",
     "Listener",
     "canonical_listener",
     "parse_listener",
@@ -70,6 +73,49 @@ def canonical_listener(listener: Listener) -> str:
         if socket_address is not None:
             return _spelled(*socket_address)
     raise RequestError(f"listener: expected {expected}, found `{shown(listener)}`")
+
+
+T = TypeVar("T")
+
+
+@final
+class ByListener(Generic[T]):
+    """What holds at listeners, by the forms in which they are given.
+
+    find: what holds at a listener in canonical form; it finds the same again.
+
+    Servers ask about the same few again and again, as texts or as their sockets have them: what
+    holds there is remembered.
+    """
+
+    __slots__ = ("_find", "_sockets", "_texts", "known")
+
+    def __init__(self, find: Callable[[str], T]) -> None:
+        self._find = find
+        self._sockets: Memory[tuple[str, int], T] = Memory(ROOM_FOR_LISTENERS)
+        self._texts: Memory[str, T] = Memory(ROOM_FOR_LISTENERS)
+        self.known = self._texts.known
+        """By texts that were asked about: who looks here first need not ask `at` about them."""
+
+    def at(self, listener: Listener) -> T:
+        """What holds at a listener. Raises `RequestError` if it cannot be understood."""
+        if type(listener) is str:
+            found = self._find(canonical_listener(listener))
+            if len(listener) <= LONGEST_KEY and listener.isascii():
+                self._texts.remember(listener, found)
+            return found
+        if type(listener) is tuple and len(listener) in (2, 4):
+            host, port = listener[0], listener[1]
+            # by type: `25.0` and `True` are no ports, and yet equal to what is
+            if type(host) is str and type(port) is int:
+                known = self._sockets.known.get((host, port))
+                if known is not None:
+                    return known
+                found = self._find(canonical_listener(listener))
+                if len(host) <= LONGEST_KEY:
+                    self._sockets.remember((host, port), found)
+                return found
+        return self._find(canonical_listener(listener))
 
 
 def wildcard_listeners(listener: str) -> tuple[str, ...]:

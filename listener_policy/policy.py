@@ -26,14 +26,10 @@ from listener_policy._display import described
 from listener_policy._documents import Text
 from listener_policy._domain_map import DomainMap
 from listener_policy._intervals import Bounds
-from listener_policy._memory import (
-    LONGEST_KEY,
-    ROOM_FOR_LISTENERS,
-    Memory,
-)
+from listener_policy._memory import LONGEST_KEY
 from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
-from listener_policy.addresses import Peer, peer_octets, strict_inet_pton
+from listener_policy.addresses import Peer, octets_of_unusual, strict_inet_pton
 from listener_policy.config import PolicyConfig, checked, config_of
 from listener_policy.connection import LONGEST_ADDRESS, AnyPolicy, Connection, checked_identity
 from listener_policy.decision import (
@@ -48,7 +44,7 @@ from listener_policy.decision import (
 from listener_policy.entries import compiler
 from listener_policy.explain import Site, Table, explain, explain_rcpt
 from listener_policy.explanation import Explanation, RcptExplanation
-from listener_policy.listeners import EVERY_LISTENER, Listener, canonical_listener
+from listener_policy.listeners import EVERY_LISTENER, ByListener, Listener, canonical_listener
 from listener_policy.networks import CidrSet
 from listener_policy.options import EsmtpListener, ListenerDomain
 from listener_policy.relay_hosts import DEFAULT_RELAY_HOSTS, Blocks, RelayHosts
@@ -90,18 +86,14 @@ class Policy(AnyPolicy):
         "__weakref__",
         "_config",
         "_fingerprint",
-        "_known",
         "_rulebook",
-        "_sockets",
-        "_texts",
+        "_rules",
     )
 
     _config: PolicyConfig
     _fingerprint: str | None
-    _known: Mapping[str, Rules]
     _rulebook: Rulebook
-    _sockets: Memory[tuple[str, int], Rules]
-    _texts: Memory[str, Rules]
+    _rules: ByListener[Rules]
 
     def __new__(
         cls,
@@ -192,9 +184,7 @@ class Policy(AnyPolicy):
         policy._dialect = dialect
         policy._fingerprint = None
         policy._rulebook = Rulebook(config, relay_hosts, dialect)
-        policy._sockets = Memory(ROOM_FOR_LISTENERS)
-        policy._texts = Memory(ROOM_FOR_LISTENERS)
-        policy._known = policy._texts.known
+        policy._rules = ByListener(policy._rulebook.of)
         return policy
 
     @property
@@ -222,10 +212,10 @@ class Policy(AnyPolicy):
         """
         # One body, as in the two `decide_rcpt`: a call costs as much as a lookup, and with a
         # function for each step this took a tenth longer. What is out of the ordinary has its
-        # functions: `_at`, `checked_identity`, `peer_octets` and `search`.
-        rules = self._known.get(listener) if type(listener) is str else None
+        # functions: `ByListener.at`, `checked_identity`, `octets_of_unusual` and `search`.
+        rules = self._rules.known.get(listener) if type(listener) is str else None
         if rules is None:
-            rules = self._at(listener)
+            rules = self._rules.at(listener)
         if auth is not None and type(auth) is not str:
             auth = checked_identity(auth)
         octets, bounds = None, rules.relay_hosts
@@ -239,7 +229,7 @@ class Policy(AnyPolicy):
             except (OSError, ValueError):
                 octets = None
         if octets is None:
-            octets = peer_octets(peer)
+            octets = octets_of_unusual(peer)
         domains = rules.domains
         if type(domain) is str and len(domain) <= LONGEST_KEY:
             entry = domains.known.get(domain) or domains.search(domain)
@@ -257,9 +247,9 @@ class Policy(AnyPolicy):
     ) -> RcptDecision:
         """Whether a listener accepts one recipient (rule 4.3); see `AnyPolicy.decide_rcpt`."""
         # `Connection.decide_rcpt` without a `Connection`, which would cost a third of all this
-        rules = self._known.get(listener) if type(listener) is str else None
+        rules = self._rules.known.get(listener) if type(listener) is str else None
         if rules is None:
-            rules = self._at(listener)
+            rules = self._rules.at(listener)
         if auth is not None and type(auth) is not str:
             auth = checked_identity(auth)
         octets, bounds = None, rules.relay_hosts
@@ -273,7 +263,7 @@ class Policy(AnyPolicy):
             except (OSError, ValueError):
                 octets = None
         if octets is None:
-            octets = peer_octets(peer)
+            octets = octets_of_unusual(peer)
         domains = rules.domains
         sending = receiving = None
         if type(sender) is str and len(sender) <= LONGEST_ADDRESS:
@@ -311,9 +301,9 @@ class Policy(AnyPolicy):
 
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection, its own part answered once; arguments as in `decide`."""
-        rules = self._known.get(listener) if type(listener) is str else None
+        rules = self._rules.known.get(listener) if type(listener) is str else None
         if rules is None:
-            rules = self._at(listener)
+            rules = self._rules.at(listener)
         return _connection(rules, listener, peer, auth)
 
     def resolve(self, listener: Listener, domain: str) -> Match | None:
@@ -321,7 +311,7 @@ class Policy(AnyPolicy):
 
         Arguments and what is raised are those of `decide`.
         """
-        ref = self._at(listener).domains.entry(domain).ref
+        ref = self._rules.at(listener).domains.entry(domain).ref
         if ref is None:
             return None
         return Match(ref, self._config.entries[ref.listener][ref.pattern])
@@ -364,33 +354,6 @@ class Policy(AnyPolicy):
                 for key in (name, EVERY_LISTENER)
             ),
         )
-
-    def _at(self, listener: Listener) -> Rules:
-        """What holds at a listener.
-
-        Servers ask about the same few again and again, as texts or as their sockets have them.
-        """
-        if type(listener) is str:
-            rules = self._found(listener)
-            if len(listener) <= LONGEST_KEY and listener.isascii():
-                self._texts.remember(listener, rules)
-            return rules
-        if type(listener) is tuple and len(listener) in (2, 4):
-            host, port = listener[:2]
-            # by type: `25.0` and `True` are no ports, and yet equal to what is
-            if type(host) is str and type(port) is int:
-                known = self._sockets.known.get((host, port))
-                if known is not None:
-                    return known
-                rules = self._found(listener)
-                if len(host) <= LONGEST_KEY:
-                    self._sockets.remember((host, port), rules)
-                return rules
-        return self._found(listener)
-
-    def _found(self, listener: Listener) -> Rules:
-        """What holds at a listener in any spelling. Raises `RequestError`."""
-        return self._rulebook.of(canonical_listener(listener))
 
     @property
     def fingerprint(self) -> str:

@@ -167,9 +167,8 @@ class Governing:
             if entry is None:
                 entry = self._shared.beyond(domain) or self._nothing
         else:
-            name = canonical_of_unusual(domain)
-            entry = self._canonical(name)
-            if not name or not domain.isascii():
+            entry = self._search_unusual(domain)
+            if entry is self._nothing or not domain.isascii():
                 return entry
         # threads may lose count, and then a name is remembered earlier or later
         self._passing_over = left = self._passing_over - 1
@@ -177,11 +176,22 @@ class Governing:
             self._passing_over = self._memory.remember(domain, entry)
         return entry
 
+    def _search_unusual(self, domain: str) -> Entry:
+        """The same for a domain that is not canonical as it is."""
+        name = canonical_of_unusual(domain)
+        if name is None:
+            return self._nothing
+        entry = self.known.get(name)
+        if entry is None and self._all_known:  # no exact name, then
+            entry = self._own.beyond(name) or self._shared.beyond(name) or self._nothing
+        return entry or self._canonical(name)
+
     def _canonical(self, name: str | None) -> Entry:
         """What governs a name in canonical form; nothing does if there is none (rule 1.2)."""
         if name is None:
             return self._nothing
-        return self._own.governing(name) or self._shared.governing(name) or self._nothing
+        entry = None if self._own is NO_ENTRIES else self._own.governing(name)
+        return entry or self._shared.governing(name) or self._nothing
 
 
 @final

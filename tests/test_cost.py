@@ -162,14 +162,16 @@ def test_what_sockets_say_costs_these_calls() -> None:
     listener, peer = ("10.1.2.3", 25), ("::ffff:10.0.0.7", 4711, 0, 0)
     for _ in range(2):
         policy.decide(listener, peer, "b.example")
-    tuples = words("Policy._at len get peer_octets _host len inet_pton")
+    tuples = words("ByListener.at len get octets_of_unusual len inet_pton")
     assert calls(lambda: policy.decide(listener, peer, "b.example")) == [
         *("Policy.decide", *tuples),
         *KNOWN,
         *TAKEN,
     ]
     policy.decide(LISTENER, PEER, "b.example")
-    with_port = words("get peer_octets _host rpartition fullmatch inet_pton")
+    with_port = words(
+        "get octets_of_unusual rpartition _is_port len isdecimal isascii len inet_pton"
+    )
     for text in ("10.0.0.7:4711", "[::ffff:10.0.0.7]:4711"):
         seen = calls(partial(policy.decide, LISTENER, text, "b.example"))
         assert seen == ["Policy.decide", *with_port, *KNOWN, *TAKEN]

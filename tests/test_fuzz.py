@@ -234,8 +234,8 @@ def test_a_wrong_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         patched.setattr("listener_policy.rules.canonical_of_unusual", another_domain)
         with pytest.raises(AssertionError):
             fuzz_decide.check(b"mx\t10.0.0.7\tnew.a.b.example.com")
-    for place in ("connection", "policy"):
-        monkeypatch.setattr(f"listener_policy.{place}.peer_octets", somebody)
+    for place in ("connection.peer_octets", "policy.octets_of_unusual"):
+        monkeypatch.setattr(f"listener_policy.{place}", somebody)
     for wrong in (question, b"mx\tnobody\texample.com"):
         with pytest.raises(AssertionError):
             fuzz_decide.check(wrong)
@@ -247,8 +247,8 @@ def test_a_question_that_is_refused_for_no_reason_is_noticed(
     def refuse(_peer: object) -> bytes:
         raise RequestError("peer: no")
 
-    for place in ("connection", "policy"):
-        monkeypatch.setattr(f"listener_policy.{place}.peer_octets", refuse)
+    for place in ("connection.peer_octets", "policy.octets_of_unusual"):
+        monkeypatch.setattr(f"listener_policy.{place}", refuse)
     with pytest.raises(RequestError):
         fuzz_decide.check(b"mx\t10.0.0.7\texample.com")
 

@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support import DIALECTS, calls, esmtp, untyped
 
-from listener_policy import CidrSet, Dialect, Policy, RequestError
+from listener_policy import CidrSet, Connection, Dialect, HookPolicy, Policy, RequestError
 from listener_policy._memory import (
     FEW,
     LONGEST_KEY,
@@ -126,7 +126,7 @@ def test_5_2_however_many_names_are_asked_about_no_more_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("listener_policy.rules.ROOM_FOR_DOMAINS", 600)
-    monkeypatch.setattr("listener_policy.policy.ROOM_FOR_LISTENERS", 100)
+    monkeypatch.setattr("listener_policy.listeners.ROOM_FOR_LISTENERS", 100)
     policy = Policy.from_toml(TOML)
     blocks: list[int] = []
     for start in range(0, 12_000, 100):
@@ -220,6 +220,22 @@ def test_5_1_what_is_remembered_is_no_part_of_a_policy() -> None:
     assert repr(asked) == repr(silent)
     for clone in (copy.copy(asked), copy.deepcopy(asked), pickle.loads(pickle.dumps(asked))):
         assert clone == silent
+
+
+def no_entry(_domain: str, _listener: str, _connection: Connection) -> None:
+    """A hook that knows nothing."""
+
+
+def test_a_hooks_policy_remembers_listeners_and_nobody_can_tell() -> None:
+    asked, silent = (HookPolicy(no_entry, listeners=[esmtp("mx", ["10.0.0.9"])]) for _ in range(2))
+    for listener in ("mx", ("10.1.2.3", 25), "10.1.2.3:25") * 2:
+        expected = listener == "mx"
+        assert asked.connection(listener, "10.0.0.9").in_relay_hosts is expected
+    assert "canonical_listener" not in calls(lambda: asked.connection("mx", PEER))
+    assert pickle.dumps(asked) == pickle.dumps(silent)
+    for clone in (copy.copy(asked), copy.deepcopy(asked), pickle.loads(pickle.dumps(asked))):
+        assert clone.decide("mx", "10.0.0.9", "a.com").relay_hosts
+        assert not clone.decide("mx2", "10.0.0.9", "a.com").relay_hosts
 
 
 def test_nothing_keeps_a_policy_that_was_dropped() -> None:
@@ -386,4 +402,5 @@ def test_5_2_a_socket_address_with_a_long_zone_is_not_remembered() -> None:
     short, long = (("fe80::1%" + "z" * length, 25, 0, 2) for length in (1, LONGEST_KEY))
     for listener in (short, long, short, long):
         assert policy.decide(listener, "192.0.2.1", "a.com").relay_to
-    assert list(policy._sockets.known) == [short[:2]]  # pyright: ignore[reportPrivateUsage]
+    sockets = policy._rules._sockets  # pyright: ignore[reportPrivateUsage]
+    assert list(sockets.known) == [short[:2]]

@@ -190,6 +190,9 @@ def traffic(context: Context, table: Table) -> None:
             Connection.decide_rcpt, _rcpt_in_connection(context, questions)
         ),
         "floor: decide_rcpt": Candidate(base.decide_rcpt, recipients),
+        "floor: Connection.decide_rcpt": Candidate(
+            floor.decide_rcpt_in, _floor_rcpt_connections(context, questions)
+        ),
         "careful: decide": Candidate(careful.decide, questions),
         "careful: decide_rcpt": Candidate(careful.decide_rcpt, recipients),
     }
