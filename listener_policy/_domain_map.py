@@ -47,7 +47,7 @@ class DomainMap(Generic[T]):
         stands for no entry (rule 2.5); for others `None`, so that listener `*` is asked.
     """
 
-    __slots__ = ("_few", "default", "is_tree", "most_labels", "names", "shortest", "suffixes")
+    __slots__ = ("default", "few", "is_tree", "most_labels", "names", "shortest", "suffixes")
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class DomainMap(Generic[T]):
         self.suffixes: Mapping[str, T | None] = suffixes
         # of the suffixes: all others need not be looked for
         self.most_labels = max((suffix.count(".") + 1 for suffix in suffixes), default=0)
-        self._few: tuple[tuple[str, T | None], ...] | None = None
+        self.few: tuple[tuple[str, T | None], ...] | None = None
         if len(suffixes) <= FEW_SUFFIXES:
             longest_first = sorted(suffixes, key=len, reverse=True)
-            self._few = tuple([("." + suffix, suffixes[suffix]) for suffix in longest_first])
+            self.few = tuple([("." + suffix, suffixes[suffix]) for suffix in longest_first])
         self.shortest = min(map(len, suffixes), default=_LONGER_THAN_ANY)
 
     def governing(self, name: str) -> T | None:
@@ -90,8 +90,8 @@ class DomainMap(Generic[T]):
 
     def beyond(self, name: str) -> T | None:
         """The same for a name that is none of the `names`."""
-        if self._few is not None:
-            for ending, value in self._few:
+        if self.few is not None:
+            for ending, value in self.few:
                 if name.removesuffix(ending) != name:  # `endswith` takes three times as long
                     return value
             return self.default

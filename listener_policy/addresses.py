@@ -188,14 +188,13 @@ def octets_of_unusual(peer: Peer) -> bytes:
     host = ""  # no address at all
     if type(peer) is str:
         before, _, port = peer.rpartition(":")
-        if "." in port:  # `::ffff:10.0.0.7`
+        if _is_port(port):
+            if ":" not in before:
+                host = before
+            elif before[0] == "[" and before[-1] == "]":
+                host = before[1:-1]
+        elif "." in port:  # `::ffff:10.0.0.7`
             host = peer
-        elif not _is_port(port):
-            pass
-        elif ":" not in before:
-            host = before
-        elif before[0] == "[" and before[-1] == "]":
-            host = before[1:-1]
     elif type(peer) is tuple and len(peer) in (2, 4):
         text, number = peer[0], peer[1]
         if type(text) is str and type(number) is int and 0 <= number <= _LAST_PORT:

@@ -102,10 +102,12 @@ class Governing:
 
     __slots__ = (
         "_all_known",
+        "_few",
         "_memory",
         "_more_names",
         "_names",
         "_nothing",
+        "_otherwise",
         "_own",
         "_passing_over",
         "_shared",
@@ -121,9 +123,25 @@ class Governing:
         tables = (own, shared) if own is not NO_ENTRIES else (shared, own)
         self._names, self._more_names = (table.names for table in tables)
         self._all_known = len(own.names) + len(shared.names) <= room // 2
+        self._few, self._otherwise = self._few_wildcards() if self._all_known else (None, nothing)
         self._memory = Memory(room, dict(self._known_names()))
         self.known = self._memory.known
         self._passing_over = 0
+
+    def _few_wildcards(self) -> tuple[tuple[tuple[str, Entry], ...] | None, Entry]:
+        """The endings of both indexes in the order in which they are tried, if they are few.
+
+        And what governs if a name ends in none of them.
+        """
+        otherwise = self._own.default or self._shared.default or self._nothing
+        tables = (self._own,) if self._own.default is not None else (self._own, self._shared)
+        few: list[tuple[str, Entry]] = []
+        for table in tables:
+            for ending, entry in table.few or ():
+                if entry is None:  # by 2.4: the listener has nothing to say, listener `*` may
+                    return None, otherwise
+                few.append((ending, entry))
+        return None if any(table.few is None for table in tables) else tuple(few), otherwise
 
     def _known_names(self) -> Iterator[tuple[str, Entry]]:
         """What is known before anybody asks."""
@@ -160,16 +178,18 @@ class Governing:
             if entry is not None:
                 return entry
             entry = self._more_names.get(domain)
-        if entry is not None or is_ordinary(domain):
-            own = self._own
-            if own is not NO_ENTRIES and not (own.is_tree and domain in own.names):
-                entry = own.beyond(domain) or entry
-            if entry is None:
-                entry = self._shared.beyond(domain) or self._nothing
-        else:
+        if entry is None and not is_ordinary(domain):
             entry = self._search_unusual(domain)
             if entry is self._nothing or not domain.isascii():
                 return entry
+        elif self._few is None:
+            entry = self._beyond(domain, entry)
+        else:
+            entry = self._otherwise
+            for ending, governs in self._few:
+                if domain.removesuffix(ending) != domain:  # `endswith` takes three times as long
+                    entry = governs
+                    break
         # threads may lose count, and then a name is remembered earlier or later
         self._passing_over = left = self._passing_over - 1
         if left < 0:
@@ -182,9 +202,19 @@ class Governing:
         if name is None:
             return self._nothing
         entry = self.known.get(name)
-        if entry is None and self._all_known:  # no exact name, then
-            entry = self._own.beyond(name) or self._shared.beyond(name) or self._nothing
-        return entry or self._canonical(name)
+        if entry is None:
+            entry = self._beyond(name, None) if self._all_known else self._canonical(name)
+        return entry
+
+    def _beyond(self, name: str, entry: Entry | None) -> Entry:
+        """What governs a canonical name that is none of the listener's own.
+
+        entry: that of the name itself in the other index, or `None`.
+        """
+        own = self._own
+        if own is not NO_ENTRIES and not (own.is_tree and name in own.names):
+            entry = own.beyond(name) or entry
+        return entry or self._shared.beyond(name) or self._nothing
 
     def _canonical(self, name: str | None) -> Entry:
         """What governs a name in canonical form; nothing does if there is none (rule 1.2)."""
