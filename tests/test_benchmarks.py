@@ -17,6 +17,7 @@ from benchmarks.context import Context, Settings
 from benchmarks.measuring import Candidate, Spread, collecting, compared, fresh, times_of
 from benchmarks.report import BEGIN, END, Table, Target, markdown, with_figures
 from benchmarks.workload import EVERYONE, OTHER, OWN, Workload, workload
+from support import calls
 
 from listener_policy import Policy
 
@@ -72,6 +73,18 @@ def test_a_careful_version_with_another_answer_is_not_timed(
 def test_questions_with_one_answer_are_no_check() -> None:
     with pytest.raises(DifferentAnswersError, match="one answer"):
         check_same(str.isalpha, {"other": str.isalpha}, [("a",), ("b",)])
+
+
+def test_a_policy_without_memory_answers_alike_and_remembers_nothing() -> None:
+    context = Context(300, SMALL)
+    asked = context.workload.first_seen(200)
+    for policy, remembers in ((context.policy, True), (context.forgetful, False)):
+        for question in asked * 2:
+            assert policy.decide(*question) == context.policy.decide(*question)
+        searched = [
+            "Governing.search" in calls(partial(policy.decide, *question)) for question in asked
+        ]
+        assert any(searched) is not remembers
 
 
 BLOCKS = ["0.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9", "255.255.255.254/31", "::/16", "ffff::/16"]

@@ -69,6 +69,7 @@ def check_deciding(context: Context) -> None:
             "floor, Connection.decide": by_floor_connection,
             "careful, decide": lambda *question: said(careful.decide(*question)),
             "Connection.decide": by_connection,
+            "without memory, decide": lambda *question: said(context.forgetful.decide(*question)),
         },
         questions,
     )
@@ -115,7 +116,10 @@ def check_rcpt(context: Context) -> None:
     check_same(expected, {"floor": by_floor, "Connection": by_connection}, questions)
     check_same(
         without_reports(policy.decide_rcpt),
-        {"careful": without_reports(careful.decide_rcpt)},
+        {
+            "careful": without_reports(careful.decide_rcpt),
+            "without memory": without_reports(context.forgetful.decide_rcpt),
+        },
         questions,
     )
 

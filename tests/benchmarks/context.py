@@ -1,13 +1,29 @@
 """What all measurements of one size have in common, made when it is first needed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Generic, TypeVar
+from unittest.mock import patch
 
 from benchmarks import floor as floor_module
 from benchmarks.careful import CarefulPolicy
 from benchmarks.workload import EVERYONE, OTHER, Workload, workload
 from listener_policy import Connection, EsmtpListener, HookPolicy, ListenerDomain, Policy
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class NoMemory(Generic[K, V]):
+    """What remembers nothing but what is always known."""
+
+    def __init__(self, _room: int, always: Mapping[K, V]) -> None:
+        self.known = dict(always)
+
+    def remember(self, _key: K, _value: V) -> int:
+        """Forget it, and do not come again."""
+        return 2**62
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,12 @@ class Context:
     def policy(self) -> Policy:
         """The package's."""
         return self.workload.policy()
+
+    @cached_property
+    def forgetful(self) -> Policy:
+        """The same without a memory of domains."""
+        with patch("listener_policy.rules.Memory", NoMemory):
+            return self.workload.policy()
 
     @cached_property
     def floor(self) -> floor_module.Floor:

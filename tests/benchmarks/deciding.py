@@ -189,6 +189,7 @@ def traffic(context: Context, table: Table) -> None:
         "Connection.decide_rcpt": Candidate(
             Connection.decide_rcpt, _rcpt_in_connection(context, questions)
         ),
+        **_without_memory(context, questions),
         "floor: decide_rcpt": Candidate(base.decide_rcpt, recipients),
         "floor: Connection.decide_rcpt": Candidate(
             floor.decide_rcpt_in, _floor_rcpt_connections(context, questions)
@@ -220,8 +221,20 @@ def hostile(context: Context, table: Table) -> None:
         "Connection.decide_rcpt": Candidate(
             Connection.decide_rcpt, _rcpt_in_connection(context, questions)
         ),
+        **_without_memory(context, questions),
     }
     _put(table, context, _run(context, candidates, FLOOR), {})
+
+
+def _without_memory(context: Context, questions: Questions) -> dict[str, Candidate]:
+    """What is asked of a policy that remembers no domain: it shows what the memory is for."""
+    decide, decide_rcpt = context.forgetful.decide, context.forgetful.decide_rcpt
+    return {
+        "without memory: decide": Candidate(decide, questions),
+        "without memory: decide_rcpt": Candidate(
+            decide_rcpt, context.workload.to_recipients(questions)
+        ),
+    }
 
 
 PLAIN: Final = "plain"
