@@ -73,11 +73,12 @@ class DomainMap(Generic[T]):
         self.suffixes: Mapping[str, T | None] = suffixes
         # of the suffixes: all others need not be looked for
         self.most_labels = max((suffix.count(".") + 1 for suffix in suffixes), default=0)
+        self.shortest = min(map(len, suffixes), default=_LONGER_THAN_ANY)
         self.few: tuple[tuple[str, T | None], ...] | None = None
+        """What names below the suffixes end in, the longest first; `None` if they are many."""
         if len(suffixes) <= FEW_SUFFIXES:
             longest_first = sorted(suffixes, key=len, reverse=True)
             self.few = tuple([("." + suffix, suffixes[suffix]) for suffix in longest_first])
-        self.shortest = min(map(len, suffixes), default=_LONGER_THAN_ANY)
 
     def governing(self, name: str) -> T | None:
         """What governs a canonical domain, or `None`.
