@@ -41,17 +41,22 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
-@contextmanager
-def as_if_large(large: bool = True) -> Generator[None]:
-    """Policies that are made here are compiled as large ones are, if `large`: nothing is short.
+SIZES = ("small", "many names", "large")
+"""Of policies, as `as_if` knows them."""
 
-    Few wildcards are tried one by one, and few exact names are known from the beginning. What
-    holds for small tables must hold for those that are searched.
+
+@contextmanager
+def as_if(size: str) -> Generator[None]:
+    """Policies that are made here are compiled as those of a size are: one of `SIZES`.
+
+    If names are many, they are not known from the beginning; if wildcards are many as well, they
+    are not tried one by one. Whatever holds for small policies must hold for those.
     """
     with ExitStack() as patches:
-        if large:
-            patches.enter_context(patch("listener_policy._domain_map.FEW_SUFFIXES", -1))
+        if size != "small":
             patches.enter_context(patch("listener_policy.rules.ROOM_FOR_DOMAINS", 0))
+        if size == "large":
+            patches.enter_context(patch("listener_policy._domain_map.FEW_SUFFIXES", -1))
         yield
 
 

@@ -10,8 +10,9 @@ from support import (
     LISTENER,
     NO_LISTENERS,
     OUTSIDER,
+    SIZES,
     Fields,
-    as_if_large,
+    as_if,
     both_places,
     mapping_problems,
     problems_of,
@@ -41,8 +42,8 @@ def governor(
     """The entry that governs `domain` on the listener `OWN`, in however large a policy."""
     document = tables(own, rest)
     entries: list[EntryRef | None] = []
-    for large in (False, True):
-        with as_if_large(large):
+    for size in SIZES:
+        with as_if(size):
             policy = Policy.from_mapping(document, dialect=dialect)
         match = policy.resolve(OWN, domain)
         entries += [match and match.entry, policy.decide(OWN, OUTSIDER, domain).entry]
@@ -305,6 +306,9 @@ keys = st.frozensets(patterns, max_size=6)
 
 @given(keys, keys, questions, st.sampled_from(DIALECTS))
 @example(frozenset({"a.b", "*"}), frozenset({"*", "b"}), "ab.b", KUMOMTA)
+@example(frozenset({"*"}), frozenset({"*.b", "a.b"}), "ab.b", DOCUMENTED)
+@example(frozenset({"*.b"}), frozenset({"ab.b", "*.ab.b"}), "ab.b", DOCUMENTED)
+@example(frozenset({"*.a"}), frozenset({"ab.b", "*.ab.b"}), "ab.b", DOCUMENTED)
 def test_2_3_to_2_5_hold_for_any_tables(
     own: frozenset[str], rest: frozenset[str], domain: str, dialect: Dialect
 ) -> None:

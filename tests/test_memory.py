@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support import DIALECTS, calls, esmtp, untyped
+from support import DIALECTS, SIZES, as_if, calls, esmtp, untyped
 
 from listener_policy import CidrSet, Connection, Dialect, HookPolicy, Policy, RequestError
 from listener_policy._memory import (
@@ -177,6 +177,88 @@ def test_5_2_no_spelling_of_a_name_gets_the_answer_of_another(dialect: Dialect) 
                 assert old.decide_rcpt(*asked) == new.decide_rcpt(*asked), address
                 asked = (listener, PEER, "b@b.example.com", address)
                 assert old.decide_rcpt(*asked) == new.decide_rcpt(*asked), address
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_1_4_every_spelling_of_a_name_is_decided_alike_in_however_large_a_policy(
+    dialect: Dialect, size: str
+) -> None:
+    with as_if(size):
+        policy = Policy.from_toml(
+            f'{TOML}["b.org"]\n["xn--bcher-kva.example.com"]\n', dialect=dialect
+        )
+    for name in ("b.org", "a.example.com", "c.example.com", "xn--bcher-kva.example.com", "c.org"):
+        for listener in ("mx", "mx2"):
+            entry = policy.decide(listener, PEER, name).entry
+            spelled = [name.upper(), f"{name}.", f"{name.title()}.", name.replace("o", "\uff4f")]
+            spelled += [name.replace("xn--bcher-kva", "B\u00fccher")]
+            for spelling in spelled * 2:
+                assert policy.decide(listener, PEER, spelling).entry == entry, spelling
+                half = policy.decide_rcpt(listener, PEER, f"a@{spelling}", "").sender
+                assert half.entry == entry, spelling
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("length", [62, 63, 64, 253])
+def test_1_7_a_long_domain_is_decided_about_as_any(length: int, size: str) -> None:
+    with as_if(size):
+        policy = Policy.from_toml(TOML)
+    name = "x." * 200 + "example.com"
+    name = name[-length:] if name[-length] == "x" else f"xx{name[2 - length :]}"
+    assert len(name) == length
+    assert policy.decide("mx2", PEER, name).entry == ("*", "*.example.com")
+    sender, recipient = f"a@{name}", f"b@{name}"
+    answer = policy.decide_rcpt("mx2", PEER, sender, recipient)
+    assert answer == policy.connection("mx2", PEER).decide_rcpt(sender, recipient)
+    assert answer.sender.entry == answer.recipient.entry == ("*", "*.example.com")
+
+
+def test_5_2_keys_are_short_and_ascii_and_no_more_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    room = 40
+    monkeypatch.setattr("listener_policy.rules.ROOM_FOR_DOMAINS", room)
+    names = "".join(f'["n{number}.org"]\n' for number in range(room))
+    for toml in (TOML, TOML + names):
+        policy = Policy.from_toml(toml)
+        for number in range(50 * RAREST):
+            for name in ("b\u00fccher.org", "x.org", f"{'x' * 60}.org", "B.ORG", f"n{number}.net"):
+                policy.decide(("mx", "mx2")[number % 2], PEER, name)
+        for listener in ("mx", "mx2"):
+            rules = policy._rulebook.of(listener)  # pyright: ignore[reportPrivateUsage]
+            known = rules.domains.known
+            assert 1 < len(known) <= room // 2
+            assert all(name.isascii() and len(name) <= LONGEST_KEY for name in known)
+
+
+@pytest.mark.parametrize("port", [0, 1, 2, 9, 10, 25, 10_000, 59_999, 65_535])
+def test_1_1_every_port_is_one(port: int) -> None:
+    policy = Policy.from_mapping({"listener": {f"10.1.2.3:{port}": {"a.com": {"relay_to": True}}}})
+    for listener in (f"10.1.2.3:{port}", ("10.1.2.3", port)):
+        for peer in (f"{PEER}:{port}", (PEER, port), f"[::1]:{port}", ("::1", port, 0, 0)):
+            assert policy.decide(listener, peer, "a.com").relay_to
+
+
+@pytest.mark.parametrize(
+    "port",
+    ["00", "01", "025", "65536", "100000", "+1", "-1", " 1", "1 ", "1_0", "\uff11", "\u00b2"],
+)
+def test_1_1_no_other_port_is_one(port: str) -> None:
+    policy = Policy.from_toml(TOML)
+    for peer in (f"{PEER}:{port}", f"[::1]:{port}"):
+        with pytest.raises(RequestError, match=r"^peer: "):
+            policy.decide("mx", peer, "a.com")
+        with pytest.raises(RequestError, match=r"^listener: "):
+            policy.decide(peer, PEER, "a.com")
+
+
+@pytest.mark.parametrize("listener", [{}, [], None, 25])
+def test_1_1_what_is_no_listener_is_refused_by_every_policy(listener: object) -> None:
+    for policy in (Policy.from_toml(TOML), HookPolicy(no_entry)):
+        for _ in range(2):
+            with pytest.raises(RequestError, match=r"^listener: "):
+                policy.connection(untyped(listener), PEER)
 
 
 @pytest.mark.parametrize("port", [25.0, True, "25", None, b"25"])

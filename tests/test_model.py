@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from support import (
     INVALID_DOMAINS,
     LISTENERS,
+    SIZES,
     Fields,
     Written,
-    as_if_large,
+    as_if,
     esmtp,
     relatives,
     said,
@@ -182,7 +183,7 @@ def test_the_package_and_the_model_agree_about_domains() -> None:
     def compare(written: Written, questions: Questions, data: st.DataObject) -> None:
         for dialect in Dialect:
             of_dialect = replace(written, dialect=dialect)
-            with as_if_large(data.draw(st.booleans())):
+            with as_if(data.draw(st.sampled_from(SIZES))):
                 policy, rules = of_dialect.policy(), of_dialect.model()
             aimed = data.draw(st.lists(strategies.requests(policy), max_size=8))
             for request in [*aimed, *questions.about_domains()]:
@@ -205,7 +206,7 @@ def test_the_package_and_the_model_agree_about_recipients() -> None:
     def compare(written: Written, questions: Questions, data: st.DataObject) -> None:
         for dialect in Dialect:
             of_dialect = replace(written, dialect=dialect)
-            with as_if_large(data.draw(st.booleans())):
+            with as_if(data.draw(st.sampled_from(SIZES))):
                 policy, rules = of_dialect.policy(), of_dialect.model()
             aimed = data.draw(st.lists(strategies.rcpt_requests(policy), max_size=8))
             for request in [*aimed, *questions.about_recipients()]:
