@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import product
 
 import pytest
 from hypothesis import example, given
@@ -515,3 +516,43 @@ def test_1_7_from_an_address_to_a_domain(address: str, domain: str | None) -> No
     assert policy.decide_rcpt(LISTENER, OUTSIDER, "x@y", address).recipient.entry == entry
     assert policy.decide_rcpt(LISTENER, OUTSIDER, address, "x@y").sender.entry == entry
     assert policy.connection(LISTENER, OUTSIDER).decide_rcpt(address, "x@y").sender.entry == entry
+
+
+# 1.4 once more: names too long to be matched at once
+
+
+@pytest.mark.parametrize("length", range(6))
+def test_1_4_what_is_valid_in_a_short_name_is_valid_in_a_long_one(length: int) -> None:
+    for characters in product("a-._/", repeat=length):
+        part = "".join(characters)
+        for brief, long in (
+            (f"{part}.x", f"{part}.{'x' * 63}"),
+            (f"x.{part}.x", f"{'x' * 63}.{part}.x"),
+            (f"x.{part}", f"{'x' * 63}.{part}"),
+            (f"x{part}", f"{'x.' * 40}x{part}"),
+        ):
+            expected = canonical_domain(brief)
+            found = canonical_domain(long)
+            assert (found is None) is (expected is None), long
+            if found is not None:
+                assert found == long.removesuffix(".")
+                assert canonical_domain(long.upper()) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [
+        (f"{'x' * 63}.{'x' * 63}.com", True),
+        (f"{'x' * 63}.{'x' * 64}.com", False),
+        (f"{'x' * 64}.com", False),
+        (f"com.{'x' * 64}", False),
+        (f"{'x.' * 126}x", True),
+        (f"{'x.' * 126}x.", True),
+        (f"{'x.' * 126}xx", False),
+        (f"{'x.' * 31}x", True),
+        (f"{'x.' * 32}x", True),
+    ],
+    ids=short,
+)
+def test_1_4_labels_and_names_have_their_lengths(name: str, valid: bool) -> None:
+    assert canonical_domain(name) == (name.removesuffix(".") if valid else None)
