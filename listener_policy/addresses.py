@@ -27,6 +27,7 @@ __all__ = [
     "IPV4_END",
     "IPV4_MAPPED",
     "IPV4_START",
+    "LENIENT",
     "LINE_END",
     "IPAddress",
     "Peer",
@@ -63,7 +64,7 @@ _LAST_PORT: Final = 65535
 _LAST_PORT_AS_TEXT: Final = str(_LAST_PORT)
 _PORT_DIGITS: Final = len(_LAST_PORT_AS_TEXT)
 
-_LENIENT: Final = (
+LENIENT: Final = (
     *("010.0.0.7", "10.0.0.07", "0xa.0.0.7", "10.0.7", "167772167", "10.0.0.7.", "10.0.0.256"),
     *(" 10.0.0.7", "10.0.0.7 ", "10.0.0.7\n", "10.0.0.+7", "10.0.0.7/8", "10.0.0.7%1", "::1%"),
     *("::1%1", "fe80::1%lo", "::1 ", "[::1]", "::1/64", "::00001", "::g", ":::1", "1::2::3"),
@@ -74,7 +75,7 @@ _LENIENT: Final = (
 
 def strict(parse: Parser) -> Parser:
     """The `inet_pton` of this platform, or, if it is a lenient one, what refuses all texts."""
-    for text in _LENIENT:
+    for text in LENIENT:
         try:
             parse(AF_INET6 if ":" in text else AF_INET, text)
         except OSError:

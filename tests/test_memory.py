@@ -9,7 +9,7 @@ from bisect import bisect_right
 from functools import partial
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from itertools import product
-from socket import AF_INET, inet_pton
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
 import pytest
@@ -28,6 +28,7 @@ from listener_policy._memory import (
 )
 from listener_policy.addresses import (
     IPV4_MAPPED,
+    LENIENT,
     Peer,
     ipv4_bounds,
     octet_bounds,
@@ -225,6 +226,10 @@ def test_5_2_keys_are_short_and_ascii_and_no_more_than_there_is_room_for(
         for number in range(50 * RAREST):
             for name in ("b\u00fccher.org", "x.org", f"{'x' * 60}.org", "B.ORG", f"n{number}.net"):
                 policy.decide(("mx", "mx2")[number % 2], PEER, name)
+        for listener in ("b\u00fccher", "x" * (LONGEST_KEY + 1), "x" * LONGEST_KEY):
+            policy.decide(listener, PEER, "a.com")
+        by_text = policy._rules.known  # pyright: ignore[reportPrivateUsage]
+        assert set(by_text) == {"mx", "mx2", "x" * LONGEST_KEY}
         for listener in ("mx", "mx2"):
             rules = policy._rulebook.of(listener)  # pyright: ignore[reportPrivateUsage]
             known = rules.domains.known
@@ -392,6 +397,15 @@ def test_1_1_a_lenient_platform_is_not_asked() -> None:
     assert refuse is not lenient
     with pytest.raises(OSError, match=r"^$"):
         refuse(AF_INET, "10.0.0.7")
+
+
+@pytest.mark.parametrize("forgiven", LENIENT, ids=ascii)
+def test_1_1_whatever_a_platform_forgives_it_is_found_out(forgiven: str) -> None:
+    def lenient(family: int, text: str) -> bytes:
+        assert family == (AF_INET6 if ":" in text else AF_INET)
+        return bytes(4) if text == forgiven else inet_pton(family, text)
+
+    assert strict(lenient) is not lenient
 
 
 def test_1_1_without_the_platform_all_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
