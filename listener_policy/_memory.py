@@ -92,9 +92,6 @@ class Memory(Generic[K, V]):
 
     def _forget(self) -> None:
         """Forget all but what is always known, which is there at every moment."""
-        if not self._always:
-            self.known.clear()
-            return
         for key in list(self.known):
             if key not in self._always:
                 self.known.pop(key, None)  # another thread may be doing the same

@@ -99,23 +99,21 @@ class ByListener(Generic[T]):
 
     def at(self, listener: Listener) -> T:
         """What holds at a listener. Raises `RequestError` if it cannot be understood."""
-        if type(listener) is str:
-            found = self._find(canonical_listener(listener))
-            if len(listener) <= LONGEST_KEY and listener.isascii():
-                self._texts.remember(listener, found)
-            return found
+        socket: tuple[str, int] | None = None
         if type(listener) is tuple and len(listener) in (2, 4):
             host, port = listener[0], listener[1]
             # by type: `25.0` and `True` are no ports, and yet equal to what is
             if type(host) is str and type(port) is int:
-                known = self._sockets.known.get((host, port))
+                socket = (host, port)
+                known = self._sockets.known.get(socket)
                 if known is not None:
                     return known
-                found = self._find(canonical_listener(listener))
-                if len(host) <= LONGEST_KEY:
-                    self._sockets.remember((host, port), found)
-                return found
-        return self._find(canonical_listener(listener))
+        found = self._find(canonical_listener(listener))
+        if socket is not None and len(socket[0]) <= LONGEST_KEY:
+            self._sockets.remember(socket, found)
+        elif type(listener) is str and len(listener) <= LONGEST_KEY and listener.isascii():
+            self._texts.remember(listener, found)
+        return found
 
 
 def wildcard_listeners(listener: str) -> tuple[str, ...]:

@@ -54,10 +54,10 @@ class Rulebook:
             listener: Governing(own, shared, nothing, room) for listener, own in tables.items()
         }
         self._relay_hosts = relay_hosts
+        hosts = {source: relay_hosts.of(source).octets for source in (None, *relay_hosts.stated)}
         self._unlisted = {
             source: Rules(dialect, octets, ipv4_bounds(octets), others)
-            for source in (None, *relay_hosts.stated)
-            for octets in (relay_hosts.of(source).octets,)
+            for source, octets in hosts.items()
         }
         self._listed = {
             listener: self._unlisted[relay_hosts.source(listener)].of(

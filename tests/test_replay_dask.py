@@ -202,7 +202,7 @@ def test_at_the_end_nobody_stays(tmp_path: Path) -> None:
 
 def test_a_worker_that_is_lost_changes_nothing(tmp_path: Path, options: list[str]) -> None:
     psutil: Any = import_module("psutil")
-    logs = [generated(tmp_path / "log.jsonl", 400_000)]
+    log = generated(tmp_path / "log.jsonl", 400_000)
     killed: list[int] = []
 
     def lose(written: bytes) -> bool:
@@ -213,7 +213,7 @@ def test_a_worker_that_is_lost_changes_nothing(tmp_path: Path, options: list[str
             killed.append(workers[-1].pid)
         return False
 
-    _, shown = on_terminal([*command("replay_dask.py", *logs, *options)], lose)
+    _, shown = on_terminal([*command("replay_dask.py", log, *options)], lose)
     assert killed
-    expected = run("replay.py", *logs, *options).stdout
+    expected = run("replay.py", log, *options).stdout
     assert shown.replace("\r\n", "\n").endswith(f"\r{expected}")

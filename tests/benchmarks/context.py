@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Generic, TypeVar
 from unittest.mock import patch
 
 from benchmarks import floor as floor_module
@@ -11,17 +10,14 @@ from benchmarks.careful import CarefulPolicy
 from benchmarks.workload import EVERYONE, OTHER, Workload, workload
 from listener_policy import Connection, EsmtpListener, HookPolicy, ListenerDomain, Policy
 
-K = TypeVar("K")
-V = TypeVar("V")
 
-
-class NoMemory(Generic[K, V]):
+class NoMemory:
     """What remembers nothing but what is always known."""
 
-    def __init__(self, _room: int, always: Mapping[K, V]) -> None:
+    def __init__(self, _room: int, always: Mapping[str, object]) -> None:
         self.known = dict(always)
 
-    def remember(self, _key: K, _value: V) -> int:
+    def remember(self, _key: str, _value: object) -> int:
         """Forget it, and do not come again."""
         return 2**62
 
