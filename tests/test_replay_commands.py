@@ -1,14 +1,20 @@
 """The commands that replay: what they print, with which status they end, what they never say."""
 
+import argparse
+import io
 import json
 import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +23,17 @@ import pytest
 import replay
 from command_line import closed_pipe
 from replay_command import CHANGED, INTERRUPTED, SAME, UNUSABLE, Progress
-from replaying import CHANGE, POLICY, POLICY_OPTIONS, command, generated, json_lines
+from replay_log import BATCH, Batch, Part, parts_of
+from replay_tally import Policies, Wanted
+from replaying import (
+    CHANGE,
+    POLICY,
+    POLICY_OPTIONS,
+    command,
+    example_policy,
+    generated,
+    json_lines,
+)
 
 from listener_policy.__main__ import main as listener_policy
 
@@ -227,6 +243,67 @@ def test_ctrl_c_says_how_far_it_came_and_shows_nothing_else(tmp_path: Path) -> N
     assert 0 < int(said[1].replace(",", "")) < 2_000_000
     assert "recipients" not in shown
     assert "Traceback" not in shown
+
+
+class Interrupted(Part):
+    """A part in whose batches Ctrl-C is pressed while its file is open."""
+
+    def batches(self) -> Iterator[Batch]:
+        for number, batch in enumerate(super().batches()):
+            if number == 1:
+                for _ in range(self.number):
+                    signal.raise_signal(signal.SIGINT)
+            yield batch
+
+
+def counted_until_ctrl_c(path: Path, *, pressed: int) -> int:
+    """The rows that are counted if Ctrl-C is pressed within the second batch, that many times."""
+    (part,) = parts_of([str(path)])
+    progress = Progress((), None)
+    policies, wanted = Policies(example_policy(), None), Wanted(names=False, examples=0)
+    parts = [Interrupted(**{**asdict(part), "number": pressed})]
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with suppress(KeyboardInterrupt):
+            replay.count(argparse.Namespace(), parts, policies, wanted, progress)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    return progress.rows
+
+
+def test_ctrl_c_waits_for_the_end_of_a_batch_and_a_second_one_does_not(tmp_path: Path) -> None:
+    log = generated(tmp_path / "log.jsonl", 3 * BATCH)
+    rows = [counted_until_ctrl_c(log, pressed=pressed) for pressed in range(3)]
+    assert rows == [3 * BATCH, 2 * BATCH, BATCH]
+
+
+def test_ctrl_c_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    log = generated(tmp_path / "log.jsonl", 3 * BATCH)
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert replay.main([str(log), *POLICY_OPTIONS]) == SAME
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def test_in_another_thread_signals_are_left_alone(log: str) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(replay.main, [log, *POLICY_OPTIONS]).result() == SAME
+
+
+def test_ctrl_c_while_the_report_is_written_is_quiet(
+    log: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pressed(io.StringIO):
+        def write(self, _text: str, /) -> int:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Pressed())
+        assert replay.main([log, *POLICY_OPTIONS]) == INTERRUPTED
+    assert capsys.readouterr().err == ""
 
 
 def test_progress_without_anything_to_do_is_whole() -> None:

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from replay_command import Progress, argument_parser, run
+from replay_command import Progress, argument_parser, interrupts_held_back, run
 from replay_log import Part
 from replay_tally import Policies, Tally, Wanted, count_batch
 
@@ -21,11 +21,13 @@ def count(
 ) -> Tally:
     """What becomes of the rows of all parts. Raises `LogError`."""
     tally = Tally(wanted)
-    for part in parts:
-        for batch in part.batches():
-            counted = count_batch(part.number, batch, policies, wanted)
-            tally.add(counted)
-            progress.took(counted, batch.octets)
+    with interrupts_held_back() as let_interrupts_through:
+        for part in parts:
+            for batch in part.batches():
+                counted = count_batch(part.number, batch, policies, wanted)
+                tally.add(counted)
+                progress.took(counted, batch.octets)
+                let_interrupts_through()
     return tally
 
 

@@ -3,10 +3,12 @@
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TextIO, TypeAlias, TypeVar
@@ -95,6 +97,35 @@ class Progress:
                 self._width = len(line)
 
 
+@contextmanager
+def interrupts_held_back() -> Generator[Callable[[], None]]:
+    """Within the block, Ctrl-C waits for the next call of what is given. A second one does not.
+
+    Python may be interrupted between any two steps, those of a `with` statement included, and then
+    leaves open what it has opened. Where Ctrl-C means something else already, it goes on to.
+    """
+    pressed = False
+
+    def press(_number: int, _frame: object) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def let_through() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_usual or threading.current_thread() is not threading.main_thread():
+        yield let_through
+        return
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield let_through
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 Count: TypeAlias = Callable[[argparse.Namespace, Sequence[Part], Policies, Wanted, Progress], Tally]
 """Counts what becomes of the rows of all parts. Raises `LogError` or `UnusableError`."""
 
@@ -139,6 +170,8 @@ def run(parser: argparse.ArgumentParser, count: Count, arguments: Sequence[str] 
             raise UnusableError(
                 f"none of {tally.unusable:,} rows can be asked about" + f": {reason}" * bool(reason)
             )
+        report = ReplayReport(tally, parts, compares=policies.after is not None, top=options.top)
+        text = json.dumps(report.to_dict(), indent=2) if options.format == "json" else str(report)
     except (LogError, UnusableError) as error:
         _say(sys.stderr, f"{error}\n")
         return UNUSABLE
@@ -146,9 +179,10 @@ def run(parser: argparse.ArgumentParser, count: Count, arguments: Sequence[str] 
         far = f"{progress.rows:,} rows, {progress.fraction:.0%} of the logs"
         _say(sys.stderr, f"interrupted after {far}: nothing is shown, for it is not the whole\n")
         return INTERRUPTED
-    report = ReplayReport(tally, parts, compares=policies.after is not None, top=options.top)
-    is_json = options.format == "json"
-    _say(sys.stdout, f"{json.dumps(report.to_dict(), indent=2) if is_json else report}\n")
+    try:
+        _say(sys.stdout, f"{text}\n")
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return CHANGED if report.changed else SAME
 
 
