@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +245,7 @@ def test_ctrl_c_says_how_far_it_came_and_shows_nothing_else(tmp_path: Path) -> N
 
 
 class Interrupted(Part):
-    """A part in whose batches Ctrl-C is pressed while its file is open."""
+    """A part in whose second batch Ctrl-C is pressed, as often as its number says."""
 
     def batches(self) -> Iterator[Batch]:
         for number, batch in enumerate(super().batches()):
@@ -261,7 +260,8 @@ def counted_until_ctrl_c(path: Path, *, pressed: int) -> int:
     (part,) = parts_of([str(path)])
     progress = Progress((), None)
     policies, wanted = Policies(example_policy(), None), Wanted(names=False, examples=0)
-    parts = [Interrupted(**{**asdict(part), "number": pressed})]
+    place = (part.name, part.path, part.format, part.start, part.stop, part.octets)
+    parts = [Interrupted(pressed, *place)]
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with suppress(KeyboardInterrupt):
