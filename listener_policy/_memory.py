@@ -8,25 +8,27 @@ second question about it costs one dictionary lookup. The rules for it:
 - What is remembered is what would be found again: nobody can see from outside whether it was
   (rule 5.2). It is no part of what a policy means, and is not pickled.
 - It is bounded: keys are ASCII and have at most `LONGEST_KEY` characters, and all is forgotten when
-  as many are known as there is room for. That is cruder than to forget the oldest, and there is
-  nothing to keep up while all goes well. With a server's traffic (Zipf's, over more names than
+  as many are remembered as there is room for. That is cruder than to forget the oldest, and there
+  is nothing to keep up while all goes well. With a server's traffic (Zipf's, over more names than
   there is room for) one name in fifty is looked for that the better way would have found.
-- Exact names, if they fit in, are there from the beginning and are never forgotten, so that one
-  lookup finds whatever is known. If they are too many they have a table of their own, which is
-  looked in when a name is not known, and they are not remembered.
-- Other names, which had to be looked for, are remembered one and all while few are known, and the
-  more rarely the more are known, down to one of `RAREST` + 1: what is asked about often soon is
+- Listeners share the room, since some are asked more than others, and a policy may have thousands.
+- What is written in the policy, if there is not too much of it, is known from the beginning and
+  never forgotten, so that one lookup finds whatever is known. Exact names, if they are too many,
+  have a table of their own, which is looked in when a name is not known; they are not remembered.
+- Other names, which had to be looked for, are remembered one and all while few are, and the more
+  rarely the more are remembered, down to one of `RAREST` + 1: what is asked about often soon is
   known, and names that never repeat are rarely stored, which is what costs. To remember a name at
   the second question, its hash being put aside at the first, cost a tenth to a sixth of the floor's
   decision more.
 
-Threads need no lock: each operation on a dictionary is one step, and whatever order they take,
-what is found is right. With `n` threads there may be `n - 1` keys too many for a moment.
+Threads need no lock: each operation on a dictionary or a counter is one step, and whatever order
+they take, what is found is right. What is remembered while another thread forgets may be lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Final, Generic, TypeVar, final
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "RAREST",
     "ROOM_FOR_DOMAINS",
     "ROOM_FOR_LISTENERS",
+    "Known",
     "Memory",
 ]
 
@@ -45,53 +48,72 @@ LONGEST_KEY: Final = 63
 """In characters: longer names are rare, and are never remembered."""
 
 ROOM_FOR_DOMAINS: Final = 2**13
-"""How many domains a policy remembers, its listeners taken together.
+"""How many domains a policy remembers, at all of its listeners.
 
-A key takes at most 112 bytes and its place in the dictionary 40: 1.25 MB, if all are that long.
-With sixteen times the room, decisions took up to a sixth longer, the frequent names' too: what is
-looked for is then seldom in the processor's cache.
+A key takes at most 112 bytes, and each name that is known at most 40 in its table: 1.4 MB, if all
+are that long. With sixteen times the room, decisions took up to a sixth longer, the frequent names'
+too: what is looked for is then seldom in the processor's cache.
 """
 
 FEW: Final = 2**9
-"""For so many names that are known, two more are passed over before the next is remembered. Two,
-since senders and recipients take turns, and each must come to be the one."""
+"""For so many names that are remembered, two more are passed over before the next is. Two, since
+senders and recipients take turns, and each must come to be the one."""
 
 RAREST: Final = 16
 """How many names are passed over at most."""
 
 ROOM_FOR_LISTENERS: Final = 2**10
-"""How many listeners a policy remembers as texts, and as many as address tuples: 0.5 MB."""
+"""How many listeners a policy remembers as texts, and as many as address tuples: 0.5 MB. Those that
+it names are known besides."""
+
+
+@final
+class Known(Generic[K, V]):
+    """What is known about names at one place.
+
+    always: what is known from the beginning, and is never forgotten.
+    """
+
+    __slots__ = ("always", "by_name")
+
+    def __init__(self, always: Mapping[K, V]) -> None:
+        self.always = dict(always)
+        self.by_name = self.always.copy()
+        """A plain dictionary, to look names up: in a subclass that takes a third longer. It is
+        another one after something was forgotten: those that have been emptied stay large."""
 
 
 @final
 class Memory(Generic[K, V]):
-    """What is known about names, and forgotten when it is too much.
+    """Room for so many names, which several places share.
 
-    room: how many keys there may be. Without room for any, only the last is remembered.
-    always: what is known from the beginning, and is never forgotten.
+    room: how many are remembered. Where there is room for none, the last one is.
     """
 
-    __slots__ = ("_always", "_room", "known")
+    __slots__ = ("_everywhere", "_places", "_room")
 
-    def __init__(self, room: int, always: Mapping[K, V] | None = None) -> None:
+    def __init__(self, room: int) -> None:
         self._room = room
-        self.known: dict[K, V] = dict(always or ())
-        """A plain dictionary, to look keys up: a subclass takes a third longer."""
-        self._always = frozenset(self.known)
+        self._places = count(1)
+        self._everywhere: list[Known[K, V]] = []
 
-    def remember(self, key: K, value: V) -> int:
-        """Keep a value that would be found again for the same key.
+    def known(self, always: Mapping[K, V]) -> Known[K, V]:
+        """What is known at one more place; to begin with, what is always known there."""
+        known = Known(always)
+        self._everywhere.append(known)
+        return known
 
-        Returns how many keys to pass over before the next is worth remembering.
+    def remember(self, known: Known[K, V], name: K, value: V) -> int:
+        """Keep a value that would be found again, for a name that is not known at its place.
+
+        Returns how many names to pass over before the next is worth remembering.
         """
-        known = self.known
-        if len(known) >= self._room:
-            self._forget()
-        known[key] = value
-        return min(2 * ((len(known) - len(self._always)) // FEW), RAREST)
-
-    def _forget(self) -> None:
-        """Forget all but what is always known, which is there at every moment."""
-        for key in list(self.known):
-            if key not in self._always:
-                self.known.pop(key, None)  # another thread may be doing the same
+        remembered = next(self._places)
+        if remembered > self._room:
+            remembered = 1
+            self._places = count(2)
+            for each in self._everywhere:
+                if len(each.by_name) > len(each.always):
+                    each.by_name = each.always.copy()
+        known.by_name[name] = value
+        return min(2 * (remembered // FEW), RAREST)

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Mapping
 from typing import Final, Protocol, cast, final
 
+from listener_policy._memory import Known
 from listener_policy.addresses import IPAddress, Peer, ip_address, peer_octets
 from listener_policy.decision import (
     Decision,
@@ -41,8 +41,8 @@ class Domains(Protocol):
     """Who governs a domain at one listener."""
 
     @property
-    def known(self) -> Mapping[str, Entry]:
-        """The entries of domains that need not be looked for, `""` if it is among them."""
+    def known(self) -> Known[str, Entry]:
+        """The entries of domains that need not be looked for."""
         ...
 
     def entry(self, domain: str, connection: Connection, /) -> Entry:
@@ -158,11 +158,12 @@ class Connection:
         # One body, since a call costs as much as a lookup: with a function for each step this took
         # a sixth longer. What is out of the ordinary goes to `_governing`.
         domains = self._rules.domains
+        known = domains.known.by_name
         sending = receiving = None
         if type(sender) is str and len(sender) <= LONGEST_ADDRESS:
             _, at, domain = sender.rpartition("@")
             if at and domain:
-                sending = domains.known.get(domain)
+                sending = known.get(domain)
                 if sending is None and domain[-1] != ">":
                     sending = domains.search(domain, self)
         if sending is None:
@@ -170,7 +171,7 @@ class Connection:
         if type(recipient) is str and len(recipient) <= LONGEST_ADDRESS:
             _, at, domain = recipient.rpartition("@")
             if at and domain:
-                receiving = domains.known.get(domain)
+                receiving = known.get(domain)
                 if receiving is None and domain[-1] != ">":
                     receiving = domains.search(domain, self)
         if receiving is None:

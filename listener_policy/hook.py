@@ -11,9 +11,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import CoroutineType
-from typing import TypeAlias, final
+from typing import Final, TypeAlias, final
 
 from listener_policy._display import described
+from listener_policy._memory import Known
 from listener_policy._problems import ProblemList
 from listener_policy.addresses import Peer, peer_octets
 from listener_policy.connection import AnyPolicy, Connection, checked_identity
@@ -70,11 +71,11 @@ class HookPolicy(AnyPolicy):
         problems.raise_if_any()
         self._get_listener_domain = get_listener_domain
         self._dialect = dialect
-        self._at = ByListener(partial(_at, self._relay_hosts))
+        self._at = ByListener(partial(_at, self._relay_hosts), self._relay_hosts.stated)
 
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection; see `Policy.connection`."""
-        known = self._at.known.get(listener) if type(listener) is str else None
+        known = self._at.known.by_name.get(listener) if type(listener) is str else None
         name, relay_hosts = known or self._at.at(listener)
         domains = _HookDomains(self._dialect, name, self._get_listener_domain)
         rules = _HookRules(self._dialect, relay_hosts, domains)
@@ -106,6 +107,10 @@ def _at(relay_hosts: RelayHosts, listener: str) -> tuple[str, tuple[bytes, ...]]
     return listener, relay_hosts.of(relay_hosts.source(listener)).octets
 
 
+_NOTHING: Final = Known[str, Entry]({})
+"""No answer is kept."""
+
+
 @final
 class _HookDomains:
     """Who governs a domain at one listener, as the hook knows it."""
@@ -115,8 +120,7 @@ class _HookDomains:
     def __init__(
         self, dialect: Dialect, listener: str, get_listener_domain: GetListenerDomain
     ) -> None:
-        self.known: dict[str, Entry] = {}
-        """No answer is kept."""
+        self.known = _NOTHING
         self._dialect = dialect
         self._listener = listener
         self._get_listener_domain = get_listener_domain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, Generic, TypeAlias, TypeVar, cast, final
 
 from listener_policy._display import quoted, shown
@@ -83,19 +83,22 @@ class ByListener(Generic[T]):
     """What holds at listeners, by the forms in which they are given.
 
     find: what holds at a listener in canonical form; it finds the same again.
+    listed: those that are named somewhere, in canonical form: they are known as texts.
 
-    Servers ask about the same few again and again, as texts or as their sockets have them: what
-    holds there is remembered.
+    Servers ask about the same again and again, as texts or as their sockets have them: what holds
+    there is remembered.
     """
 
-    __slots__ = ("_find", "_sockets", "_texts", "known")
+    __slots__ = ("_find", "_sockets", "_texts", "known", "known_sockets")
 
-    def __init__(self, find: Callable[[str], T]) -> None:
+    def __init__(self, find: Callable[[str], T], listed: Collection[str]) -> None:
         self._find = find
-        self._sockets: Memory[tuple[str, int], T] = Memory(ROOM_FOR_LISTENERS)
+        self._sockets: Memory[tuple[str, int], T] = Memory(ROOM_FOR_LISTENERS + len(listed))
         self._texts: Memory[str, T] = Memory(ROOM_FOR_LISTENERS)
-        self.known = self._texts.known
-        """By texts that were asked about: who looks here first need not ask `at` about them."""
+        self.known_sockets = self._sockets.known({})
+        """By the first two parts of socket addresses."""
+        self.known = self._texts.known({listener: find(listener) for listener in listed})
+        """By texts: who looks here first need not ask `at` about them."""
 
     def at(self, listener: Listener) -> T:
         """What holds at a listener. Raises `RequestError` if it cannot be understood."""
@@ -105,14 +108,14 @@ class ByListener(Generic[T]):
             # by type: `25.0` and `True` are no ports, and yet equal to what is
             if type(host) is str and type(port) is int:
                 socket = (host, port)
-                known = self._sockets.known.get(socket)
+                known = self.known_sockets.by_name.get(socket)
                 if known is not None:
                     return known
         found = self._find(canonical_listener(listener))
         if socket is not None and len(socket[0]) <= LONGEST_KEY:
-            self._sockets.remember(socket, found)
+            self._sockets.remember(self.known_sockets, socket, found)
         elif type(listener) is str and len(listener) <= LONGEST_KEY and listener.isascii():
-            self._texts.remember(listener, found)
+            self._texts.remember(self.known, listener, found)
         return found
 
 

@@ -26,7 +26,7 @@ from listener_policy._display import described
 from listener_policy._documents import Text
 from listener_policy._domain_map import DomainMap
 from listener_policy._intervals import Bounds
-from listener_policy._memory import LONGEST_KEY
+from listener_policy._memory import LONGEST_KEY, Known
 from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
 from listener_policy.addresses import Peer, octets_of_unusual, strict_inet_pton
@@ -86,12 +86,14 @@ class Policy(AnyPolicy):
         "__weakref__",
         "_config",
         "_fingerprint",
+        "_known",
         "_rulebook",
         "_rules",
     )
 
     _config: PolicyConfig
     _fingerprint: str | None
+    _known: Known[str, Rules]
     _rulebook: Rulebook
     _rules: ByListener[Rules]
 
@@ -183,8 +185,9 @@ class Policy(AnyPolicy):
         policy._relay_hosts = relay_hosts
         policy._dialect = dialect
         policy._fingerprint = None
-        policy._rulebook = Rulebook(config, relay_hosts, dialect)
-        policy._rules = ByListener(policy._rulebook.of)
+        policy._rulebook = rulebook = Rulebook(config, relay_hosts, dialect)
+        policy._rules = ByListener(rulebook.of, rulebook.listed)
+        policy._known = policy._rules.known
         return policy
 
     @property
@@ -213,7 +216,7 @@ class Policy(AnyPolicy):
         # One body, as in the two `decide_rcpt`: a call costs as much as a lookup, and with a
         # function for each step this took a tenth longer. What is out of the ordinary has its
         # functions: `ByListener.at`, `checked_identity`, `octets_of_unusual` and `search`.
-        rules = self._rules.known.get(listener) if type(listener) is str else None
+        rules = self._known.by_name.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._rules.at(listener)
         if auth is not None and type(auth) is not str:
@@ -232,7 +235,7 @@ class Policy(AnyPolicy):
             octets = octets_of_unusual(peer)
         domains = rules.domains
         if type(domain) is str and len(domain) <= LONGEST_KEY:
-            entry = domains.known.get(domain) or domains.search(domain)
+            entry = domains.known.by_name.get(domain) or domains.search(domain)
         else:
             entry = domains.entry(domain)
 
@@ -247,7 +250,7 @@ class Policy(AnyPolicy):
     ) -> RcptDecision:
         """Whether a listener accepts one recipient (rule 4.3); see `AnyPolicy.decide_rcpt`."""
         # `Connection.decide_rcpt` without a `Connection`, which would cost a third of all this
-        rules = self._rules.known.get(listener) if type(listener) is str else None
+        rules = self._known.by_name.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._rules.at(listener)
         if auth is not None and type(auth) is not str:
@@ -264,24 +267,24 @@ class Policy(AnyPolicy):
                 octets = None
         if octets is None:
             octets = octets_of_unusual(peer)
-        domains = rules.domains
+        known = rules.domains.known.by_name
         sending = receiving = None
         if type(sender) is str and len(sender) <= LONGEST_ADDRESS:
             _, at, domain = sender.rpartition("@")
             if at and domain:
-                sending = domains.known.get(domain)
+                sending = known.get(domain)
                 if sending is None and domain[-1] != ">":
-                    sending = domains.search(domain)
+                    sending = rules.domains.search(domain)
         if sending is None:
-            sending = domains.of_address(sender)
+            sending = rules.domains.of_address(sender)
         if type(recipient) is str and len(recipient) <= LONGEST_ADDRESS:
             _, at, domain = recipient.rpartition("@")
             if at and domain:
-                receiving = domains.known.get(domain)
+                receiving = known.get(domain)
                 if receiving is None and domain[-1] != ">":
-                    receiving = domains.search(domain)
+                    receiving = rules.domains.search(domain)
         if receiving is None:
-            receiving = domains.of_address(recipient)
+            receiving = rules.domains.of_address(recipient)
 
         hosts = bisect_right(bounds, octets) & 1
         sender_index = recipient_index = 4 * hosts
@@ -301,7 +304,7 @@ class Policy(AnyPolicy):
 
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection, its own part answered once; arguments as in `decide`."""
-        rules = self._rules.known.get(listener) if type(listener) is str else None
+        rules = self._known.by_name.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._rules.at(listener)
         return _connection(rules, listener, peer, auth)

@@ -39,7 +39,7 @@ NO_ENTRIES: Final = DomainMap[Entry]({})
 class Rulebook:
     """The rules of all listeners."""
 
-    __slots__ = ("_listed", "_relay_hosts", "_unlisted", "tables")
+    __slots__ = ("_relay_hosts", "_unlisted", "listed", "tables")
 
     def __init__(self, config: PolicyConfig, relay_hosts: RelayHosts, dialect: Dialect) -> None:
         """Compile a configuration that has been checked."""
@@ -48,10 +48,12 @@ class Rulebook:
         """The index of each listener that has entries, listener `*` included."""
         shared = tables.pop(EVERY_LISTENER, NO_ENTRIES)
         nothing = NO_ENTRY[dialect]
-        room = ROOM_FOR_DOMAINS // (len(tables) + 1)
-        others = Governing(NO_ENTRIES, shared, nothing, room)
+        memory: Memory[str, Entry] = Memory(ROOM_FOR_DOMAINS)
+        most_known = ROOM_FOR_DOMAINS // (2 * len(tables) + 2)
+        others = Governing(NO_ENTRIES, shared, nothing, memory, most_known)
         governing = {
-            listener: Governing(own, shared, nothing, room) for listener, own in tables.items()
+            listener: Governing(own, shared, nothing, memory, most_known)
+            for listener, own in tables.items()
         }
         self._relay_hosts = relay_hosts
         hosts = {source: relay_hosts.of(source).octets for source in (None, *relay_hosts.stated)}
@@ -59,16 +61,17 @@ class Rulebook:
             source: Rules(dialect, octets, ipv4_bounds(octets), others)
             for source, octets in hosts.items()
         }
-        self._listed = {
+        self.listed: Mapping[str, Rules] = {
             listener: self._unlisted[relay_hosts.source(listener)].of(
                 governing.get(listener, others)
             )
             for listener in {*tables, *relay_hosts.stated}
         }
+        """What holds at each listener that has entries or states `relay_hosts`."""
 
     def of(self, listener: str) -> Rules:
         """What holds at a listener, given in canonical form."""
-        rules = self._listed.get(listener)
+        rules = self.listed.get(listener)
         return self._unlisted[self._relay_hosts.source(listener)] if rules is None else rules
 
 
@@ -96,6 +99,9 @@ def _tables(config: PolicyConfig, dialect: Dialect) -> dict[str, DomainMap[Entry
 class Governing:
     """Which entry governs a domain: by a listener's own index, then by that of listener `*`.
 
+    memory: that of all listeners.
+    most_known: up to how many exact names are known from the beginning.
+
     What is known need not be looked for: exact names, if there are not too many of them, and what
     was found out about other names (`listener_policy._memory`).
     """
@@ -115,17 +121,22 @@ class Governing:
     )
 
     def __init__(
-        self, own: DomainMap[Entry], shared: DomainMap[Entry], nothing: Entry, room: int
+        self,
+        own: DomainMap[Entry],
+        shared: DomainMap[Entry],
+        nothing: Entry,
+        memory: Memory[str, Entry],
+        most_known: int,
     ) -> None:
         self._own = own
         self._shared = shared
         self._nothing = nothing
         tables = (own, shared) if own is not NO_ENTRIES else (shared, own)
         self._names, self._more_names = (table.names for table in tables)
-        self._all_known = len(own.names) + len(shared.names) <= room // 2
-        self._few, self._otherwise = self._few_wildcards() if self._all_known else (None, nothing)
-        self._memory = Memory(room, dict(self._known_names()))
-        self.known = self._memory.known
+        self._all_known = len(own.names) + len(shared.names) <= most_known
+        self._few, self._otherwise = self._few_wildcards()
+        self._memory = memory
+        self.known = memory.known(dict(self._known_names()))
         self._passing_over = 0
 
     def _few_wildcards(self) -> tuple[tuple[tuple[str, Entry], ...] | None, Entry]:
@@ -133,15 +144,16 @@ class Governing:
 
         And what governs if a name ends in none of them.
         """
-        otherwise = self._own.default or self._shared.default or self._nothing
-        tables = (self._own,) if self._own.default is not None else (self._own, self._shared)
+        own, shared = self._own, self._shared
+        otherwise = own.default or shared.default or self._nothing
+        if own.is_tree and own.names:  # 2.4: there are names about which it has nothing to say
+            return None, otherwise
         few: list[tuple[str, Entry]] = []
-        for table in tables:
-            for ending, entry in table.few or ():
-                if entry is None:  # by 2.4: the listener has nothing to say, listener `*` may
-                    return None, otherwise
-                few.append((ending, entry))
-        return None if any(table.few is None for table in tables) else tuple(few), otherwise
+        for table in (own, shared) if own.default is None else (own,):
+            if table.few is None:
+                return None, otherwise
+            few += [(ending, entry) for ending, entry in table.few if entry is not None]
+        return tuple(few), otherwise
 
     def _known_names(self) -> Iterator[tuple[str, Entry]]:
         """What is known before anybody asks."""
@@ -155,7 +167,7 @@ class Governing:
     def entry(self, domain: str, _connection: Connection | None = None, /) -> Entry:
         """The entry that governs a domain in any spelling, or the one that grants nothing."""
         if type(domain) is str and len(domain) <= LONGEST_KEY:
-            return self.known.get(domain) or self.search(domain)
+            return self.known.by_name.get(domain) or self.search(domain)
         return self._canonical(canonical_domain(domain))
 
     def of_address(self, address: str) -> Entry:
@@ -182,7 +194,7 @@ class Governing:
             entry = self._search_unusual(domain)
             if entry is self._nothing or not domain.isascii():
                 return entry
-        elif self._few is None:
+        elif self._few is None or entry is not None:
             entry = self._beyond(domain, entry)
         else:
             entry = self._otherwise
@@ -193,7 +205,7 @@ class Governing:
         # threads may lose count, and then a name is remembered earlier or later
         self._passing_over = left = self._passing_over - 1
         if left < 0:
-            self._passing_over = self._memory.remember(domain, entry)
+            self._passing_over = self._memory.remember(self.known, domain, entry)
         return entry
 
     def _search_unusual(self, domain: str) -> Entry:
@@ -201,7 +213,7 @@ class Governing:
         name = canonical_of_unusual(domain)
         if name is None:
             return self._nothing
-        entry = self.known.get(name)
+        entry = self.known.by_name.get(name)
         if entry is None:
             entry = self._beyond(name, None) if self._all_known else self._canonical(name)
         return entry

@@ -49,7 +49,7 @@ TRIED: Final = "removesuffix"
 MANY: Final = "Governing._beyond DomainMap.beyond DomainMap.beyond len len"
 """To begin to look among many, after the listener's own, of which there are none."""
 STEP: Final = "partition"
-KEPT: Final = words("Memory.remember len len len min")
+KEPT: Final = words("Memory.remember next min")
 TAKEN: Final = words("bisect_right")
 """To find out whether a peer is in `relay_hosts`: both decisions are there."""
 SENDER: Final = words("Grants.index len bisect_right")

@@ -6,6 +6,7 @@ import pickle
 import random
 import sys
 from bisect import bisect_right
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from itertools import product
@@ -24,6 +25,7 @@ from listener_policy._memory import (
     RAREST,
     ROOM_FOR_DOMAINS,
     ROOM_FOR_LISTENERS,
+    Known,
     Memory,
 )
 from listener_policy.addresses import (
@@ -51,27 +53,66 @@ PEER: Final = "10.0.0.7"
 
 def test_a_memory_is_bounded_and_finds_what_it_was_given() -> None:
     memory = Memory[str, int](3)
+    known = memory.known({})
     for number in range(100):
-        memory.remember(str(number), number)
-        assert memory.known[str(number)] == number
-        assert len(memory.known) <= 3
+        memory.remember(known, str(number), number)
+        assert known.by_name[str(number)] == number
+        assert len(known.by_name) == number % 3 + 1
+
+
+def test_places_share_the_room_of_a_memory() -> None:
+    memory = Memory[int, int](30)
+    busiest, *others = everywhere = [memory.known({}) for _ in range(20)]
+    kept: list[int] = []
+    for number in range(1000):
+        memory.remember(busiest, number, number)
+        if number % 10 == 0:
+            memory.remember(others[number % 19], number, number)
+        kept.append(sum(len(known.by_name) for known in everywhere))
+    assert max(kept) == 30
+    assert max(len(known.by_name) for known in others) <= 3
+    assert len(busiest.by_name) > 15
 
 
 def test_what_is_always_known_is_never_forgotten() -> None:
     always = {"a": 1, "b": 2}
-    memory = Memory[str, int](5, always)
+    memory = Memory[str, int](5)
+    known = memory.known(always)
     kept: list[int] = []
     for number in range(100):
-        memory.remember(str(number), number)
-        assert always.items() <= memory.known.items()
-        kept.append(len(memory.known))
-    assert max(kept) == 5
+        memory.remember(known, str(number), number)
+        assert always.items() <= known.by_name.items()
+        kept.append(len(known.by_name))
+    assert max(kept) == len(always) + 5
     assert min(kept) == len(always) + 1
     # without room for anything else it is no trouble
-    memory = Memory[str, int](1, always)
+    memory = Memory[str, int](0)
+    known = memory.known(always)
     for number in range(3):
-        memory.remember(str(number), number)
-        assert memory.known == {**always, str(number): number}
+        memory.remember(known, str(number), number)
+        assert known.by_name == {**always, str(number): number}
+
+
+def test_threads_may_remember_at_once() -> None:
+    memory = Memory[int, int](200)
+    everywhere = [memory.known({-1: -1}) for _ in range(4)]
+
+    def is_right_at(known: Known[int, int]) -> bool:
+        for number in range(20_000):
+            memory.remember(known, number, number)
+            # another thread may have forgotten it meanwhile
+            if known.by_name.get(number, number) != number or known.by_name[-1] != -1:
+                return False
+        return True
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(is_right_at, everywhere))
+    finally:
+        sys.setswitchinterval(interval)
+    assert sum(len(known.by_name) - 1 for known in everywhere) <= 200
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -93,12 +134,13 @@ def test_exact_names_need_not_be_looked_for_if_they_are_few(
 
 def test_the_more_is_known_the_more_is_passed_over() -> None:
     memory = Memory[int, None](2**20)
-    passed_over = [memory.remember(number, None) for number in range(20 * FEW)]
+    known = memory.known({})
+    passed_over = [memory.remember(known, number, None) for number in range(20 * FEW)]
     assert passed_over[: FEW - 1] == [0] * (FEW - 1)
     assert passed_over == sorted(passed_over)
     # senders and recipients take turns: what is passed over must not be always the same ones
     assert set(passed_over) == set(range(0, RAREST + 1, 2))
-    assert memory.remember(0, None) == RAREST
+    assert memory.remember(known, 0, None) == RAREST
 
 
 @pytest.mark.parametrize("known", [0, 100, 10_000])
@@ -114,6 +156,30 @@ def test_what_is_asked_about_often_is_soon_remembered(
     often = calls(lambda: policy.decide_rcpt("mx", PEER, "a@often.test", "b@rather.test"))
     assert "Governing.search" not in often
     assert "Governing.search" in calls(lambda: policy.decide("mx", PEER, "never.test"))
+
+
+def test_a_policy_of_many_listeners_remembers_where_it_is_asked() -> None:
+    listeners = [
+        f"10.1.{number >> 8}.{number & 255}:25" for number in range(2 * ROOM_FOR_LISTENERS)
+    ]
+    table = {"a.example.org": {}, "*.example.org": {"relay_to": True}}
+    policy = Policy.from_mapping({"listener": dict.fromkeys(listeners, table)})
+    assert ROOM_FOR_DOMAINS // len(listeners) < FEW  # fewer than one of them will need
+    names = [f"n{number}.example.com" for number in range(FEW)]
+    for name in names:
+        policy.decide(listeners[7], PEER, name)
+    for name in names:
+        assert "Governing.search" not in calls(partial(policy.decide, listeners[7], PEER, name))
+    # those that the policy names need not be understood anew, however many they are
+    for listener in listeners:
+        host, _, port = listener.partition(":")
+        policy.decide((host, int(port)), PEER, "a.example.org")
+    for listener in listeners:
+        host, _, port = listener.partition(":")
+        for form in (listener, (host, int(port))):
+            asked = partial(policy.decide, form, PEER, "b.example.org")
+            assert "canonical_listener" not in calls(asked)
+            assert asked().entry == (listener, "*.example.org")
 
 
 def ask_about_new_names(policy: Policy, start: int, end: int) -> None:
@@ -138,13 +204,22 @@ def test_5_2_however_many_names_are_asked_about_no_more_are_kept(
     assert max(blocks[60:]) - max(blocks[20:60]) < 1_500
 
 
-def test_5_2_what_is_kept_fits_into_the_bytes_that_are_promised() -> None:
+@pytest.mark.parametrize("always", [1, 10, 1_000, ROOM_FOR_DOMAINS // 2])
+def test_5_2_what_is_kept_fits_into_the_bytes_that_are_promised(always: int) -> None:
     key = "x" * LONGEST_KEY
     assert 100 < sys.getsizeof(key) <= 112  # the most is CPython 3.11's
-    full = dict.fromkeys(map(str, range(ROOM_FOR_DOMAINS)))
-    assert sys.getsizeof(full) <= 40 * ROOM_FOR_DOMAINS
-    assert (112 + 40) * ROOM_FOR_DOMAINS <= 1_250_000
+    memory = Memory[str, None](ROOM_FOR_DOMAINS)
+    known = memory.known(dict.fromkeys(map(str, range(always))))
+    empty = sys.getsizeof(known.by_name)
+    for number in range(1, ROOM_FOR_DOMAINS + 1):
+        memory.remember(known, f"n{number}", None)
+        assert sys.getsizeof(known.by_name) <= 120 + 40 * (always + number)
+    promised = 112 * ROOM_FOR_DOMAINS + 40 * (always + ROOM_FOR_DOMAINS) - empty
+    assert 1_000_000 < promised < 1_400_000
     assert (112 + 56 + 32 + 64) * 2 * ROOM_FOR_LISTENERS < 600_000
+    # a table that was emptied would stay as large as it was, at each place where it was filled
+    memory.remember(known, "one more", None)
+    assert sys.getsizeof(known.by_name) <= 200 + 40 * 2 * always
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -228,11 +303,11 @@ def test_5_2_keys_are_short_and_ascii_and_no_more_than_there_is_room_for(
                 policy.decide(("mx", "mx2")[number % 2], PEER, name)
         for listener in ("b\u00fccher", "x" * (LONGEST_KEY + 1), "x" * LONGEST_KEY):
             policy.decide(listener, PEER, "a.com")
-        by_text = policy._rules.known  # pyright: ignore[reportPrivateUsage]
-        assert set(by_text) == {"mx", "mx2", "x" * LONGEST_KEY}
+        by_text = policy._known  # pyright: ignore[reportPrivateUsage]
+        assert set(by_text.by_name) == {"mx", "mx2", "x" * LONGEST_KEY}
         for listener in ("mx", "mx2"):
             rules = policy._rulebook.of(listener)  # pyright: ignore[reportPrivateUsage]
-            known = rules.domains.known
+            known = rules.domains.known.by_name
             assert 1 < len(known) <= room // 2
             assert all(name.isascii() and len(name) <= LONGEST_KEY for name in known)
 
@@ -498,5 +573,5 @@ def test_5_2_a_socket_address_with_a_long_zone_is_not_remembered() -> None:
     short, long = (("fe80::1%" + "z" * length, 25, 0, 2) for length in (1, LONGEST_KEY))
     for listener in (short, long, short, long):
         assert policy.decide(listener, "192.0.2.1", "a.com").relay_to
-    sockets = policy._rules._sockets  # pyright: ignore[reportPrivateUsage]
-    assert list(sockets.known) == [short[:2]]
+    rules = policy._rules  # pyright: ignore[reportPrivateUsage]
+    assert list(rules.known_sockets.by_name) == [short[:2]]

@@ -9,15 +9,21 @@ from benchmarks import floor as floor_module
 from benchmarks.careful import CarefulPolicy
 from benchmarks.workload import EVERYONE, OTHER, Workload, workload
 from listener_policy import Connection, EsmtpListener, HookPolicy, ListenerDomain, Policy
+from listener_policy._memory import Known
+from listener_policy.decision import Entry
 
 
 class NoMemory:
     """What remembers nothing but what is always known."""
 
-    def __init__(self, _room: int, always: Mapping[str, object]) -> None:
-        self.known = dict(always)
+    def __init__(self, _room: int) -> None:
+        pass
 
-    def remember(self, _key: str, _value: object) -> int:
+    def known(self, always: Mapping[str, Entry]) -> Known[str, Entry]:
+        """What is always known."""
+        return Known(always)
+
+    def remember(self, _known: object, _name: str, _value: object) -> int:
         """Forget it, and do not come again."""
         return 2**62
 
