@@ -31,15 +31,16 @@ SMALL = Settings(
     checked=500,
     block_counts=(4,),
     analysis_sizes=(10,),
+    listener_counts=(3,),
 )
 
 
 # The same answers
 
 
-@pytest.mark.parametrize("size", [10, 300])
-def test_all_candidates_give_the_same_answers(size: int) -> None:
-    check_deciding(Context(size, SMALL))
+@pytest.mark.parametrize(("size", "own"), [(10, 1), (300, 1), (300, 20)])
+def test_all_candidates_give_the_same_answers(size: int, own: int) -> None:
+    check_deciding(Context(size, SMALL, own))
 
 
 def another(answer: Callable[..., object]) -> Callable[..., Any]:
@@ -175,6 +176,22 @@ def test_questions_hit_and_miss_everything() -> None:
     assert [kinds.count(kind) for kind in ("exact", "wild", "miss")] == [700, 400, 900]
     assert sum(decision.relay_hosts for decision in decisions) > 900
     assert {":" in question.peer for question in questions} == {False, True}
+
+
+def test_all_of_many_listeners_but_one_have_entries_of_their_own_and_are_asked() -> None:
+    asked = workload(1000, 19)
+    assert len(asked.entries) == 20
+    assert sum(map(len, asked.entries.values())) == 1000
+    own = [table for listener, table in asked.entries.items() if listener != EVERYONE]
+    assert {len(table) for table in own} == {10, 11}
+    questions = asked.first_seen(2000)
+    assert {question.listener for question in questions} == {*asked.listeners}
+    policy = asked.policy()
+    entries = {policy.decide(*question).entry for question in questions}
+    governing = {entry.listener for entry in entries if entry is not None}
+    assert EVERYONE in governing
+    assert 5 < len(governing) <= len(asked.entries)
+    assert set(asked.listeners) - set(asked.entries) == {OTHER}
 
 
 def test_every_string_is_new() -> None:

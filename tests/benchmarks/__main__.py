@@ -18,7 +18,7 @@ from benchmarks.measuring import about_the_machine
 from benchmarks.report import Table, markdown, with_figures
 from benchmarks.workload import BLOCKS
 
-GROUPS: Final = (*deciding.GROUPS, "networks", "engines", "loading", "analysis")
+GROUPS: Final = (*deciding.GROUPS, "listeners", "networks", "engines", "loading", "analysis")
 FULL: Final = Settings(tuple(BLOCKS))
 QUICK: Final = Settings(
     (10, 1_000),
@@ -29,12 +29,16 @@ QUICK: Final = Settings(
     checked=1_000,
     block_counts=(4, 100, 1_000),
     analysis_sizes=(10,),
+    listener_counts=(2, 20),
 )
 
 
 def tables(groups: Sequence[str], settings: Settings, skipped: list[str]) -> Iterator[Table]:
     """Measure what is asked for, one table after the other."""
     yield from about_deciding(groups, settings)
+    if "listeners" in groups:
+        progress("listeners")
+        yield deciding.many_listeners(settings)
     if "networks" in groups:
         progress("networks")
         yield networks.measure(settings, skipped)

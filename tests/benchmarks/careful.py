@@ -122,8 +122,9 @@ class CarefulPolicy:
             }
             for listener, table in workload.entries.items()
         }
+        hosts, others = (Networks(workload.blocks_at(name).written()) for name in (OWN, OTHER))
         self.relay_hosts = {
-            listener: Networks(workload.blocks_at(listener).written()) for listener in (OWN, OTHER)
+            listener: others if listener == OTHER else hosts for listener in workload.listeners
         }
 
     def find(self, listener: str, domain: str) -> Entry | None:

@@ -44,6 +44,8 @@ class Settings:
     block_counts: Sequence[int] = (4, 100, 1_000, 10_000, 100_000)
     """Numbers of blocks, where nothing else is asked."""
     analysis_sizes: Sequence[int] = (10, 1_000, 100_000)
+    listener_counts: Sequence[int] = (2, 20, 200, 2_000)
+    """Numbers of listeners, where nothing else differs."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,12 @@ class Context:
 
     size: int
     settings: Settings
+    own: int = 1
+    """How many listeners have entries of their own."""
     workload: Workload = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "workload", workload(self.size))
+        object.__setattr__(self, "workload", workload(self.size, self.own))
 
     @property
     def column(self) -> str:

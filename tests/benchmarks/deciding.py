@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, Final
 
 from benchmarks import floor
-from benchmarks.context import Context
+from benchmarks.checks import check_deciding
+from benchmarks.context import Context, Settings
 from benchmarks.measuring import Arguments, Candidate, Measured, Spread, compared, fresh
 from benchmarks.report import Table, Target
 from benchmarks.workload import OTHER, OWN, Question
@@ -175,12 +176,7 @@ def traffic(context: Context, table: Table) -> None:
     policy, base, careful = context.policy, context.floor, context.careful
     questions = context.workload.zipf()
     recipients = context.workload.to_recipients(questions)
-    # a server has been asked before it is measured, for a minute or so
-    for _ in range(20):
-        for question in questions(10 * context.settings.count):
-            policy.decide(*question)
-        for envelope in recipients(10 * context.settings.count):
-            policy.decide_rcpt(*envelope)
+    _ask_before(context, questions)
     candidates = {
         FLOOR: Candidate(base.decide, questions),
         "Policy.decide": Candidate(policy.decide, questions),
@@ -207,6 +203,49 @@ def traffic(context: Context, table: Table) -> None:
             "Connection.decide_rcpt": Target(1.1),
         },
     )
+
+
+def _ask_before(context: Context, questions: Questions) -> None:
+    """A server has been asked before it is measured, for a minute or so."""
+    recipients = context.workload.to_recipients(questions)
+    for _ in range(20):
+        for question in questions(10 * context.settings.count):
+            context.policy.decide(*question)
+        for envelope in recipients(10 * context.settings.count):
+            context.policy.decide_rcpt(*envelope)
+
+
+def many_listeners(settings: Settings) -> Table:
+    """The same traffic to ever more listeners, all but one of which have entries of their own."""
+    table = Table(
+        "listeners",
+        f"Traffic (Zipf) to a policy of {AT_LISTENERS:,} entries, relative to the floor",
+        "listeners",
+    )
+    for count in settings.listener_counts:
+        context = Context(AT_LISTENERS, settings, count - 1)
+        check_deciding(context)
+        questions = context.workload.zipf()
+        recipients = context.workload.to_recipients(questions)
+        _ask_before(context, questions)
+        candidates = {
+            FLOOR: Candidate(context.floor.decide, questions),
+            "Policy.decide": Candidate(context.policy.decide, questions),
+            "Policy.decide_rcpt": Candidate(context.policy.decide_rcpt, recipients),
+            "Connection.decide_rcpt": Candidate(
+                Connection.decide_rcpt, _rcpt_in_connection(context, questions)
+            ),
+            "floor: decide_rcpt": Candidate(context.floor.decide_rcpt, recipients),
+        }
+        measured = _run(context, candidates, FLOOR)
+        table.add(_NANOSECONDS, f"{count:,}", measured[FLOOR].nanoseconds)
+        for name, figures in measured.items():
+            table.add(name, f"{count:,}", figures.ratio, None)
+    return table
+
+
+AT_LISTENERS: Final = 10_000
+"""Entries of a policy with many listeners: one or more for each of them."""
 
 
 def hostile(context: Context, table: Table) -> None:

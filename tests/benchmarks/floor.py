@@ -272,15 +272,16 @@ def _listeners(workload: Workload) -> dict[str, Listener]:
 
     names, suffixes, default = tables(EVERYONE)
     assert default is not None
+    hosts, others = (bounds(workload.blocks_at(name).written()) for name in (OWN, OTHER))
     return {
         listener: Listener(
             *tables(listener),
             names,
             suffixes,
             default,
-            *bounds(workload.blocks_at(listener).written()),
+            *(others if listener == OTHER else hosts),
         )
-        for listener in (OWN, OTHER)
+        for listener in workload.listeners
     }
 
 

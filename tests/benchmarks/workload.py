@@ -1,10 +1,9 @@
 """What is asked, and of which policy: sizes, names, blocks and traffic, all from one seed.
 
-A policy of `size` entries: 10 % wildcards, 20 % of the entries for the first of two listeners and
-the others for listener `*`, one pattern in 25 on a
-name of five labels, the deepest there are. `relay_hosts` of as many blocks as
-`BLOCKS` says hold at the first listener, a tenth of them at the second. Three in ten blocks, and
-three in ten peers, are IPv6.
+A policy of `size` entries: 10 % wildcards, 20 % of the entries for the first of two listeners (or
+for all of many but the last) and the others for listener `*`, one pattern in 25 on a name of five
+labels, the deepest there are. `relay_hosts` of as many blocks as `BLOCKS` says hold at the first
+listener, a tenth of them at the last. Three in ten blocks, and three in ten peers, are IPv6.
 
 Of twenty questions seven hit an exact name, four a wildcard, nine neither; ten come from peers in
 `relay_hosts`. Where the entry lists peers or identities, every second question is from one of them.
@@ -154,17 +153,28 @@ class Workload:
     block_count: int
     """How many blocks `relay_hosts` has."""
     seed: int = 1
+    own: int = 1
+    """How many listeners have entries of their own."""
     _rng: random.Random = field(default_factory=lambda: random.Random(2), compare=False)
+
+    @cached_property
+    def listeners(self) -> Sequence[str]:
+        """All listeners, the one without entries of its own at the end."""
+        others = (f"10.2.{number >> 8}.{number & 255}:25" for number in range(1, self.own))
+        return [OWN, *others, OTHER]
 
     @cached_property
     def entries(self) -> Entries:
         """Listener -> pattern -> options."""
         rng = random.Random(f"options {self.seed}")
-        tables: dict[str, dict[str, Options]] = {EVERYONE: {EVERYONE: {"log_oob": True}}, OWN: {}}
+        own = self.listeners[:-1]
+        tables: dict[str, dict[str, Options]] = {EVERYONE: {EVERYONE: {"log_oob": True}}}
+        tables.update((listener, {}) for listener in own)
         for number in range(1, self.size):
             name = name_of(number)
             pattern = f"*.{name}" if number % 10 == 3 else name
-            tables[OWN if number % 5 == 2 else EVERYONE][pattern] = _options(number, rng)
+            listener = own[number // 5 % len(own)] if number % 5 == 2 else EVERYONE
+            tables[listener][pattern] = _options(number, rng)
         return tables
 
     @cached_property
@@ -179,13 +189,13 @@ class Workload:
         return Blocks(ipv4[: max(1, len(ipv4) // 10)], ipv6[: max(1, len(ipv6) // 10)])
 
     def blocks_at(self, listener: str) -> Blocks:
-        """The `relay_hosts` that hold at one of the two listeners."""
+        """The `relay_hosts` that hold at one of the listeners."""
         return self.other_blocks if listener == OTHER else self.blocks
 
     def document(self) -> dict[str, Any]:
         """The entries as a document has them."""
-        tables = self.entries
-        return {**tables[EVERYONE], "listener": {OWN: tables[OWN]}}
+        own = {name: table for name, table in self.entries.items() if name != EVERYONE}
+        return {**self.entries[EVERYONE], "listener": own}
 
     def toml(self) -> str:
         """The entries as TOML."""
@@ -213,31 +223,23 @@ class Workload:
     # Questions
 
     @cached_property
-    def _exact(self) -> Mapping[str, Sequence[str]]:
+    def _patterns(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """Kind -> listener -> patterns of that kind that are written there, but for `*`."""
         return {
-            listener: [
-                pattern for pattern in self._asked_at(listener) if not pattern.startswith("*")
-            ]
-            for listener in (OWN, OTHER)
+            kind: {
+                listener: [
+                    pattern
+                    for pattern in table
+                    if pattern != EVERYONE and pattern.startswith("*") is (kind == "wild")
+                ]
+                for listener, table in self.entries.items()
+            }
+            for kind in ("exact", "wild")
         }
-
-    @cached_property
-    def _wild(self) -> Mapping[str, Sequence[str]]:
-        return {
-            listener: [pattern for pattern in self._asked_at(listener) if pattern.startswith("*.")]
-            for listener in (OWN, OTHER)
-        }
-
-    def _asked_at(self, listener: str) -> Mapping[str, Options]:
-        """The table that is asked about at a listener; for the first, every second one is `*`'s."""
-        everyone = self.entries[EVERYONE]
-        return everyone if listener == OTHER else {**everyone, **self.entries[OWN]}
 
     def _options_of(self, listener: str, pattern: str) -> Options:
         tables = self.entries
-        if listener == OWN and pattern in tables[OWN]:
-            return tables[OWN][pattern]
-        return tables[EVERYONE][pattern]
+        return tables.get(listener, {}).get(pattern) or tables[EVERYONE][pattern]
 
     def first_seen(self, count: int) -> list[Question]:
         """Questions about names that have not been asked about before.
@@ -254,7 +256,7 @@ class Workload:
         return [self._question(self._rng, "miss", number % 2 == 0) for number in range(count)]
 
     def _question(self, rng: random.Random, kind: str, in_relay_hosts: bool) -> Question:
-        listener = OWN if rng.getrandbits(1) else OTHER
+        listener = rng.choice(self.listeners)
         pattern, domain = self._domain(rng, kind, listener)
         peer = self.blocks_at(listener).peer(rng, in_relay_hosts)
         auth: str | None = f"user{rng.getrandbits(20)}@example" if rng.random() < 0.3 else None
@@ -268,15 +270,15 @@ class Workload:
 
     def _domain(self, rng: random.Random, kind: str, listener: str) -> tuple[str | None, str]:
         """A domain, and the pattern that it was made from."""
-        if kind == "exact" and self._exact[listener]:
-            pattern = rng.choice(self._exact[listener])
-            return pattern, fresh(pattern)
-        if kind == "wild" and self._wild[listener]:
-            pattern = rng.choice(self._wild[listener])
-            below = f"{rng.getrandbits(40):x}"
-            return pattern, f"{below}{pattern[1:]}" if rng.getrandbits(
-                2
-            ) else f"mx.{below}{pattern[1:]}"
+        if kind in self._patterns:
+            own, everyone = (self._patterns[kind].get(name, ()) for name in (listener, EVERYONE))
+            if own or everyone:
+                number = rng.randrange(len(own) + len(everyone))
+                pattern = own[number] if number < len(own) else everyone[number - len(own)]
+                if kind == "exact":
+                    return pattern, fresh(pattern)
+                below = f"{rng.getrandbits(40):x}{pattern[1:]}"
+                return pattern, below if rng.getrandbits(2) else f"mx.{below}"
         below = "mail." if rng.getrandbits(1) else ""
         return None, f"{below}g{rng.getrandbits(44):011x}.test"
 
@@ -337,6 +339,6 @@ def _toml(value: bool | str | list[str]) -> str:
     return f"[{', '.join(map(_toml, value))}]"
 
 
-def workload(size: int) -> Workload:
-    """The workload of a policy of so many entries."""
-    return Workload(size, BLOCKS.get(size, max(4, size // 10)))
+def workload(size: int, own: int = 1) -> Workload:
+    """The workload of a policy of so many entries, some of them at that many listeners."""
+    return Workload(size, BLOCKS.get(size, max(4, size // 10)), own=own)
