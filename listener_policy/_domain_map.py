@@ -59,10 +59,10 @@ class DomainMap(Generic[T]):
         names: dict[str, T | None] = {}
         suffixes: dict[str, T | None] = {}
         for pattern, value in patterns.items():
-            if pattern.startswith(WILDCARD):
-                suffixes[pattern[len(WILDCARD) :]] = value
-            elif pattern != EVERY_DOMAIN:
+            if pattern[0] != EVERY_DOMAIN:
                 names[pattern] = value
+            elif pattern != EVERY_DOMAIN:
+                suffixes[pattern[len(WILDCARD) :]] = value
         if closest_encloser:
             for node in set(_nodes(names)) | set(_nodes(suffixes)):
                 names.setdefault(node, unmatched)

@@ -52,12 +52,17 @@ class OptionSets:
         """The object for these options."""
         # which options were written is no part of a model's equality, `ttl = 1` equals
         # `ttl = true`, and blocks within others are no part of a set; but they are written
-        written = (
+        blocks = options.relay_from
+        value = (
+            options.relay_to,
+            blocks.bounds,
+            options.relay_from_authz,
+            options.log_oob,
+            options.log_arf,
             frozenset(options.model_fields_set),
             repr(options.ttl),
-            options.relay_from.nested,
+            blocks.nested,
         )
-        value = (options, *written)
         return self._by_value.setdefault(value, options)
 
     def overridden(self, earlier: ListenerDomain, later: ListenerDomain) -> ListenerDomain:
@@ -126,7 +131,7 @@ class DocumentReader:
         items: Iterable[_Item] = document.items()
         if LISTENER in document:
             found.update(self._listeners(document[LISTENER], f"{LISTENER}."))
-            items = [(key, value) for key, value in document.items() if key != LISTENER]
+            items = [item for item in document.items() if item[0] != LISTENER]
         top_level = self._patterns(items, "", once=type(document) is dict)
         if top_level:
             found.setdefault(EVERY_LISTENER, {}).update(top_level)
@@ -220,14 +225,13 @@ class DocumentReader:
         """The entry that a table of options is, which may be one that has not been seen before."""
         if isinstance(value, ListenerDomain):
             return self._model(value, key, prefix)
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             outside = isinstance(key, str) and str.__str__(key) in self._tables.options
             hint = 'options belong to an entry, such as `["*"]`' if outside else None
             message = f"expected a table of options, found {described(value)}"
             self._add(prefix + quoted_key(key), message, hint)
             return None
-        table = dict(cast("Mapping[object, object]", value))
-        options = self._validated(table, key, prefix)
+        options = self._validated(cast("Mapping[object, object]", value), key, prefix)
         if options is not None and spelling:
             self._by_spelling[spelling] = options
         return options
@@ -246,7 +250,7 @@ class DocumentReader:
         return options
 
     def _validated(
-        self, table: dict[object, object], key: object, prefix: str
+        self, table: Mapping[object, object], key: object, prefix: str
     ) -> ListenerDomain | None:
         options = self._tables.read(table, lambda: prefix + quoted_key(key), self._document)
         return None if options is None else self._option_sets.shared(options)

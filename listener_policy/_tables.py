@@ -66,11 +66,14 @@ class TableReader(Generic[M]):
 
         place: tells where the table stands in its document; asked only if something is wrong.
         """
-        if not isinstance(value, Mapping):
+        if type(value) is dict:  # to ask an abstract class takes as long as to copy
+            table = cast("dict[object, object]", value)
+        elif isinstance(value, Mapping):
+            table = dict(cast("Mapping[object, object]", value))
+        else:
             message = f"expected a table of options, found {described(value)}"
             self._problems.add(document, place(), message)
             return None
-        table = dict(cast("Mapping[object, object]", value))
         try:
             return self._model.model_validate(table)
         except ValidationError as error:

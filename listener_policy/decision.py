@@ -192,7 +192,7 @@ class Verdict(NamedTuple):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Grants:
     """What an entry says, as the dialect reads it.
 
@@ -210,7 +210,7 @@ class Grants:
     """Whether there are blocks or identities at all. Most entries have none."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "for_senders", bool(self.relay_from or self.relay_from_authz))
+        self.for_senders = bool(self.relay_from or self.relay_from_authz)
 
     def index(self, relay_hosts: int, peer: bytes, auth: str | None) -> int:
         """The `sender_index` of a sender.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from itertools import chain
 from typing import Final, cast
 
 from listener_policy._intervals import EMPTY
@@ -18,7 +19,7 @@ from listener_policy.errors import PolicyError
 from listener_policy.networks import CidrSet
 from listener_policy.options import ListenerDomain, LogOption
 
-__all__ = ["NO_ENTRY", "NO_OPTIONS", "compiled", "compiler", "log_option"]
+__all__ = ["NO_ENTRY", "NO_OPTIONS", "compiled", "grants_by_model", "log_option"]
 
 
 _TRUE_MEANS: Final = {
@@ -81,18 +82,18 @@ def _is_sound(options: ListenerDomain) -> bool:
         isinstance(cast("object", options.relay_to), bool)
         and isinstance(cast("object", options.relay_from), CidrSet)
         and isinstance(cast("object", options.relay_from_authz), frozenset)
-        and all(isinstance(log, _LOG_OPTION) for log in logs)
+        and isinstance(logs[0], _LOG_OPTION)
+        and isinstance(logs[1], _LOG_OPTION)
     )
 
 
-def compiler(dialect: Dialect) -> Callable[[ListenerDomain], Grants]:
-    """A function that compiles entries, each model once: loading shares them."""
-    known: dict[int, Grants] = {}
+def grants_by_model(
+    entries: Mapping[str, Mapping[str, ListenerDomain]], dialect: Dialect
+) -> dict[int, Grants]:
+    """What the entries of all listeners grant, by the `id` of a model.
 
-    def compile_once(options: ListenerDomain) -> Grants:
-        grants = known.get(id(options))
-        if grants is None:
-            grants = known[id(options)] = compiled(options, dialect)
-        return grants
-
-    return compile_once
+    Each model is compiled once: loading shares them.
+    """
+    tables = [patterns.values() for patterns in entries.values()]
+    models = {id(model): model for model in chain.from_iterable(tables)}
+    return {number: compiled(model, dialect) for number, model in models.items()}

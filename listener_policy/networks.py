@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from itertools import islice
+from itertools import islice, starmap
 from typing import Final, NamedTuple, TypeAlias, cast, final
 
 from listener_policy import _intervals
@@ -206,7 +206,7 @@ def read_cidr_set(blocks: object, report: Callable[[int | None, Malformed], None
     """
     if isinstance(blocks, CidrSet):
         return blocks
-    read: list[_Written] = []
+    read: list[tuple[list[tuple[int, int]], object]] = []
     if not isinstance(blocks, list | tuple | AbstractSet | Iterator):
         single = isinstance(blocks, str | IPv4Address | IPv6Address | IPv4Network | IPv6Network)
         hint = "put it in a list" if single else None
@@ -214,16 +214,18 @@ def read_cidr_set(blocks: object, report: Callable[[int | None, Malformed], None
         return CidrSet.from_bounds(EMPTY)
     for index, block in enumerate(cast("Iterable[object]", blocks)):
         try:
-            read.append(_Written(_parse_block(block), block))
+            read.append((_parse_block(block), block))
         except Malformed as malformed:
             report(index, malformed)
     if len(read) == 1:  # as most lists are
-        return CidrSet.from_bounds(_intervals.from_ranges(read[0].ranges))
-    ranges = [one for written in read for one in written.ranges]
+        return CidrSet.from_bounds(_intervals.from_ranges(read[0][0]))
+    ranges = [one for block_ranges, _ in read for one in block_ranges]
     bounds = _intervals.from_ranges(ranges)
     if sum(end - start for start, end in ranges) == sum(bounds[1::2]) - sum(bounds[::2]):
         return CidrSet.from_bounds(bounds)  # nothing is in it twice
-    return CidrSet.from_bounds(bounds, tuple(islice(_nested(read), _SHOWN_NESTED)))
+    return CidrSet.from_bounds(
+        bounds, tuple(islice(_nested(starmap(_Written, read)), _SHOWN_NESTED))
+    )
 
 
 class _Written(NamedTuple):
@@ -301,10 +303,10 @@ def _parse_block(block: object) -> list[tuple[int, int]]:
 
     Raises `Malformed` for anything but `ip`, `ip/length` with no bit set beyond the length, `any`.
     """
-    if isinstance(block, IPv4Address | IPv6Address | IPv4Network | IPv6Network):
-        text = str(block)
-    elif isinstance(block, str):
+    if isinstance(block, str):
         text = str.__str__(block)
+    elif isinstance(block, IPv4Address | IPv6Address | IPv4Network | IPv6Network):
+        text = str(block)
     else:
         raise Malformed(_A_BLOCK, described(block))
     if text == _ANY:

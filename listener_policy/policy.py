@@ -41,7 +41,7 @@ from listener_policy.decision import (
     RcptDecision,
     check_dialect,
 )
-from listener_policy.entries import compiler
+from listener_policy.entries import grants_by_model
 from listener_policy.explain import Site, Table, explain, explain_rcpt
 from listener_policy.explanation import Explanation, RcptExplanation
 from listener_policy.listeners import EVERY_LISTENER, ByListener, Listener, canonical_listener
@@ -373,13 +373,13 @@ class Policy(AnyPolicy):
 
     def _meaning(self) -> _Meaning:
         """What equality goes by (rule 5.1)."""
-        grants = compiler(self._dialect)
+        grants = grants_by_model(self._config.entries, self._dialect)
         return _Meaning(
             self._dialect,
             self.relay_hosts.bounds,
             {name: blocks.bounds for name, blocks in self._relay_hosts.meaning().items()},
             {
-                listener: {pattern: grants(options) for pattern, options in patterns.items()}
+                listener: {pattern: grants[id(options)] for pattern, options in patterns.items()}
                 for listener, patterns in self._config.entries.items()
                 if patterns
             },

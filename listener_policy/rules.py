@@ -23,7 +23,7 @@ from listener_policy.domains import (
     envelope_domain,
     is_ordinary,
 )
-from listener_policy.entries import NO_ENTRY, compiler
+from listener_policy.entries import NO_ENTRY, grants_by_model
 from listener_policy.listeners import EVERY_LISTENER
 from listener_policy.relay_hosts import RelayHosts
 
@@ -78,12 +78,12 @@ class Rulebook:
 def _tables(config: PolicyConfig, dialect: Dialect) -> dict[str, DomainMap[Entry]]:
     """The index of each listener that has entries."""
     tree = dialect is Dialect.KUMOMTA  # S1
-    grants = compiler(dialect)
+    grants = grants_by_model(config.entries, dialect)
     tables: dict[str, DomainMap[Entry]] = {}
     for listener, patterns in config.entries.items():
         if patterns:
             entries = {
-                pattern: Entry(_ref(EntryRef, (listener, pattern)), grants(options))
+                pattern: Entry(_ref(EntryRef, (listener, pattern)), grants[id(options)])
                 for pattern, options in patterns.items()
             }
             last = entries.get(EVERY_DOMAIN, NO_ENTRY[dialect])  # rule 2.5
