@@ -191,31 +191,20 @@ class Governing:
                 return entry
             entry = self._more_names.get(domain)
         if entry is None and not is_ordinary(domain):
-            entry = self._search_unusual(domain)
+            name = canonical_of_unusual(domain)
+            if name is None:
+                return self._nothing
+            entry = self.known.by_name.get(name)
+            if entry is None:
+                entry = self._beyond(name, None) if self._all_known else self._canonical(name)
             if entry is self._nothing or not domain.isascii():
                 return entry
-        elif self._few is None or entry is not None:
-            entry = self._beyond(domain, entry)
         else:
-            entry = self._otherwise
-            for ending, governs in self._few:
-                if domain.removesuffix(ending) != domain:  # `endswith` takes three times as long
-                    entry = governs
-                    break
+            entry = self._beyond(domain, entry)
         # threads may lose count, and then a name is remembered earlier or later
         self._passing_over = left = self._passing_over - 1
         if left < 0:
             self._passing_over = self._memory.remember(self.known, domain, entry)
-        return entry
-
-    def _search_unusual(self, domain: str) -> Entry:
-        """The same for a domain that is not canonical as it is."""
-        name = canonical_of_unusual(domain)
-        if name is None:
-            return self._nothing
-        entry = self.known.by_name.get(name)
-        if entry is None:
-            entry = self._beyond(name, None) if self._all_known else self._canonical(name)
         return entry
 
     def _beyond(self, name: str, entry: Entry | None) -> Entry:
@@ -223,6 +212,11 @@ class Governing:
 
         entry: that of the name itself in the other index, or `None`.
         """
+        if self._few is not None and entry is None:
+            for ending, governs in self._few:
+                if name.removesuffix(ending) != name:  # `endswith` takes three times as long
+                    return governs
+            return self._otherwise
         own = self._own
         if own is not NO_ENTRIES and not (own.is_tree and name in own.names):
             entry = own.beyond(name) or entry

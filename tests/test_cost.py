@@ -44,7 +44,7 @@ SEARCH: Final = words("Governing.search len")
 """To look for a name that is not known."""
 LARGE: Final = words("get get")
 """To look for it among the exact names as well, if they are too many to be known."""
-TRIED: Final = "removesuffix"
+TRIED: Final = "Governing._beyond removesuffix"
 """One of few wildcards."""
 MANY: Final = "Governing._beyond DomainMap.beyond DomainMap.beyond len len"
 """To begin to look among many, after the listener's own, of which there are none."""

@@ -102,7 +102,7 @@ def interrupts_held_back() -> Generator[Callable[[], None]]:
     """Within the block, Ctrl-C waits for the next call of what is given. A second one does not.
 
     Python may be interrupted between any two steps, those of a `with` statement included, and then
-    leaves open what it has opened. Where Ctrl-C means something else already, it goes on to.
+    leaves open what it has opened. Where something else has been made of Ctrl-C, that stays.
     """
     pressed = False
 
