@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
@@ -166,6 +167,32 @@ def test_sharing_never_takes_one_type_for_another() -> None:
     with pytest.raises(ConfigError) as caught:
         PolicyConfig.from_mapping({"a.com": {"relay_to": True}, "b.com": {"relay_to": 1}})
     assert [problem.path for problem in caught.value.problems] == ['"b.com".relay_to']
+
+
+def test_any_mapping_is_read_as_a_dictionary_is_and_stays_as_it_was() -> None:
+    options: dict[str, Any] = {"relay_to": True, "relay_from": ["10.0.0.0/8"]}
+    document = {"a.com": options, "listener": {"mx": {"b.com": dict(options)}}}
+    views = MappingProxyType(
+        {
+            "a.com": MappingProxyType(options),
+            "listener": MappingProxyType(
+                {"mx": MappingProxyType({"b.com": MappingProxyType(dict(options))})}
+            ),
+        }
+    )
+    before = copy.deepcopy(document)
+    read = PolicyConfig.from_mapping(document)
+    assert PolicyConfig.from_mapping(views) == read
+    assert document == before
+    options["relay_too"] = 1
+    paths: list[str | None] = []
+    for wrong in (document, views):
+        with pytest.raises(ConfigError) as raised:
+            PolicyConfig.from_mapping(wrong)
+        paths += [problem.path for problem in raised.value.problems]
+    assert paths == ['"a.com".relay_too'] * 2
+    options.clear()
+    assert read.entries["*"]["a.com"].relay_to
 
 
 def test_an_entry_may_be_a_model_or_hold_what_no_document_can() -> None:
