@@ -71,14 +71,14 @@ it names are known besides."""
 class Known(Generic[K, V]):
     """What is known about names at one place.
 
-    always: what is known from the beginning, and is never forgotten.
+    always: what is known from the beginning, and is never forgotten; it is not copied.
     """
 
     __slots__ = ("always", "by_name")
 
     def __init__(self, always: Mapping[K, V]) -> None:
-        self.always = dict(always)
-        self.by_name = self.always.copy()
+        self.always = always
+        self.by_name = dict(always)
         """A plain dictionary, to look names up: in a subclass that takes a third longer. It is
         another one after something was forgotten: those that have been emptied stay large."""
 
@@ -114,6 +114,6 @@ class Memory(Generic[K, V]):
             self._places = count(2)
             for each in self._everywhere:
                 if len(each.by_name) > len(each.always):
-                    each.by_name = each.always.copy()
+                    each.by_name = dict(each.always)
         known.by_name[name] = value
         return min(2 * (remembered // FEW), RAREST)

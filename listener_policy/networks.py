@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from itertools import islice, starmap
+from itertools import islice
 from typing import Final, NamedTuple, TypeAlias, cast, final
 
 from listener_policy import _intervals
@@ -206,7 +206,7 @@ def read_cidr_set(blocks: object, report: Callable[[int | None, Malformed], None
     """
     if isinstance(blocks, CidrSet):
         return blocks
-    read: list[tuple[list[tuple[int, int]], object]] = []
+    read: list[_Written] = []
     if not isinstance(blocks, list | tuple | AbstractSet | Iterator):
         single = isinstance(blocks, str | IPv4Address | IPv6Address | IPv4Network | IPv6Network)
         hint = "put it in a list" if single else None
@@ -214,18 +214,16 @@ def read_cidr_set(blocks: object, report: Callable[[int | None, Malformed], None
         return CidrSet.from_bounds(EMPTY)
     for index, block in enumerate(cast("Iterable[object]", blocks)):
         try:
-            read.append((_parse_block(block), block))
+            read.append(_Written(_parse_block(block), block))
         except Malformed as malformed:
             report(index, malformed)
     if len(read) == 1:  # as most lists are
-        return CidrSet.from_bounds(_intervals.from_ranges(read[0][0]))
-    ranges = [one for block_ranges, _ in read for one in block_ranges]
+        return CidrSet.from_bounds(_intervals.from_ranges(read[0].ranges))
+    ranges = [one for written in read for one in written.ranges]
     bounds = _intervals.from_ranges(ranges)
     if sum(end - start for start, end in ranges) == sum(bounds[1::2]) - sum(bounds[::2]):
         return CidrSet.from_bounds(bounds)  # nothing is in it twice
-    return CidrSet.from_bounds(
-        bounds, tuple(islice(_nested(starmap(_Written, read)), _SHOWN_NESTED))
-    )
+    return CidrSet.from_bounds(bounds, tuple(islice(_nested(read), _SHOWN_NESTED)))
 
 
 class _Written(NamedTuple):

@@ -26,7 +26,7 @@ from listener_policy._display import described
 from listener_policy._documents import Text
 from listener_policy._domain_map import DomainMap
 from listener_policy._intervals import Bounds
-from listener_policy._memory import LONGEST_KEY, Known
+from listener_policy._memory import LONGEST_KEY
 from listener_policy._problems import ProblemList
 from listener_policy._reader import DocumentReader, Entries
 from listener_policy.addresses import Peer, octets_of_unusual, strict_inet_pton
@@ -86,14 +86,12 @@ class Policy(AnyPolicy):
         "__weakref__",
         "_config",
         "_fingerprint",
-        "_known",
         "_rulebook",
         "_rules",
     )
 
     _config: PolicyConfig
     _fingerprint: str | None
-    _known: Known[str, Rules]
     _rulebook: Rulebook
     _rules: ByListener[Rules]
 
@@ -187,7 +185,6 @@ class Policy(AnyPolicy):
         policy._fingerprint = None
         policy._rulebook = rulebook = Rulebook(config, relay_hosts, dialect)
         policy._rules = ByListener(rulebook.of, rulebook.listed)
-        policy._known = policy._rules.known
         return policy
 
     @property
@@ -216,7 +213,7 @@ class Policy(AnyPolicy):
         # One body, as in the two `decide_rcpt`: a call costs as much as a lookup, and with a
         # function for each step this took a tenth longer. What is out of the ordinary has its
         # functions: `ByListener.at`, `checked_identity`, `octets_of_unusual` and `search`.
-        rules = self._known.by_name.get(listener) if type(listener) is str else None
+        rules = self._rules.known.by_name.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._rules.at(listener)
         if auth is not None and type(auth) is not str:
@@ -250,7 +247,7 @@ class Policy(AnyPolicy):
     ) -> RcptDecision:
         """Whether a listener accepts one recipient (rule 4.3); see `AnyPolicy.decide_rcpt`."""
         # `Connection.decide_rcpt` without a `Connection`, which would cost a third of all this
-        rules = self._known.by_name.get(listener) if type(listener) is str else None
+        rules = self._rules.known.by_name.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._rules.at(listener)
         if auth is not None and type(auth) is not str:
@@ -304,7 +301,7 @@ class Policy(AnyPolicy):
 
     def connection(self, listener: Listener, peer: Peer, auth: str | None = None) -> Connection:
         """The questions of one connection, its own part answered once; arguments as in `decide`."""
-        rules = self._known.by_name.get(listener) if type(listener) is str else None
+        rules = self._rules.known.by_name.get(listener) if type(listener) is str else None
         if rules is None:
             rules = self._rules.at(listener)
         return _connection(rules, listener, peer, auth)

@@ -303,7 +303,7 @@ def test_5_2_keys_are_short_and_ascii_and_no_more_than_there_is_room_for(
                 policy.decide(("mx", "mx2")[number % 2], PEER, name)
         for listener in ("b\u00fccher", "x" * (LONGEST_KEY + 1), "x" * LONGEST_KEY):
             policy.decide(listener, PEER, "a.com")
-        by_text = policy._known  # pyright: ignore[reportPrivateUsage]
+        by_text = policy._rules.known  # pyright: ignore[reportPrivateUsage]
         assert set(by_text.by_name) == {"mx", "mx2", "x" * LONGEST_KEY}
         for listener in ("mx", "mx2"):
             rules = policy._rulebook.of(listener)  # pyright: ignore[reportPrivateUsage]
