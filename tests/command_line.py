@@ -1,13 +1,15 @@
 """What the tests of the command line share: files to work on, and programs to start."""
 
+import io
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import listener_policy
 
@@ -62,6 +64,23 @@ def run(
         stderr=stderr,
         pass_fds=pass_fds,
     )
+
+
+class InterruptedStream(io.StringIO):
+    """A stream that is being written to when Ctrl-C is pressed."""
+
+    def write(self, _text: str, /) -> int:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def ctrl_c_is(handler: Any) -> Generator[None]:
+    """Within the block, SIGINT is handled like that, here and in processes that are started."""
+    inherited = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
 
 def closed_pipe() -> int:

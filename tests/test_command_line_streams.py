@@ -18,7 +18,9 @@ from command_line import (
     COMMAND,
     COMMANDS,
     EXPECTATIONS,
+    InterruptedStream,
     closed_pipe,
+    ctrl_c_is,
     environment,
     opened_for_writing,
     run,
@@ -267,16 +269,13 @@ def test_ctrl_c_is_quiet(tmp_path: Path, before: str) -> None:
     fifo = tmp_path / "fifo.toml"
     os.mkfifo(fifo)
     # a shell starts what runs in the background with the signal ignored, and children inherit that
-    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with ctrl_c_is(signal.default_int_handler):
         process = subprocess.Popen(
             [*COMMAND, "diff", before, str(fifo)],
             env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-    finally:
-        signal.signal(signal.SIGINT, inherited)
     said: tuple[bytes, bytes] | None = None
     with opened_for_writing(fifo, process):
         while said is None:
@@ -291,11 +290,7 @@ def test_ctrl_c_is_quiet(tmp_path: Path, before: str) -> None:
 def test_ctrl_c_while_writing(
     before: str, after: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Interrupted(io.StringIO):
-        def write(self, _text: str, /) -> int:
-            raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
-        patched.setattr(sys, "stdout", Interrupted())
+        patched.setattr(sys, "stdout", InterruptedStream())
         assert main(["diff", before, after]) == 130
     assert capsys.readouterr().err == ""

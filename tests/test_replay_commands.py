@@ -1,7 +1,6 @@
 """The commands that replay: what they print, with which status they end, what they never say."""
 
 import argparse
-import io
 import json
 import os
 import pty
@@ -20,7 +19,7 @@ from typing import Any
 import generate_log
 import pytest
 import replay
-from command_line import closed_pipe
+from command_line import InterruptedStream, closed_pipe, ctrl_c_is
 from replay_command import CHANGED, INTERRUPTED, SAME, UNUSABLE, Progress
 from replay_log import BATCH, Batch, Part, parts_of
 from replay_tally import Policies, Wanted
@@ -262,13 +261,10 @@ def counted_until_ctrl_c(path: Path, *, pressed: int) -> int:
     policies, wanted = Policies(example_policy(), None), Wanted(names=False, examples=0)
     place = (part.name, part.path, part.format, part.start, part.stop, part.octets)
     parts = [Interrupted(pressed, *place)]
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with ctrl_c_is(signal.default_int_handler):
         with suppress(KeyboardInterrupt):
             replay.count(argparse.Namespace(), parts, policies, wanted, progress)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, usual)
     return progress.rows
 
 
@@ -280,12 +276,9 @@ def test_ctrl_c_waits_for_the_end_of_a_batch_and_a_second_one_does_not(tmp_path:
 
 def test_ctrl_c_that_is_ignored_stays_so(tmp_path: Path) -> None:
     log = generated(tmp_path / "log.jsonl", 3 * BATCH)
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with ctrl_c_is(signal.SIG_IGN):
         assert replay.main([str(log), *POLICY_OPTIONS]) == SAME
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, usual)
 
 
 def test_in_another_thread_signals_are_left_alone(log: str) -> None:
@@ -296,12 +289,8 @@ def test_in_another_thread_signals_are_left_alone(log: str) -> None:
 def test_ctrl_c_while_the_report_is_written_is_quiet(
     log: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Pressed(io.StringIO):
-        def write(self, _text: str, /) -> int:
-            raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
-        patched.setattr(sys, "stdout", Pressed())
+        patched.setattr(sys, "stdout", InterruptedStream())
         assert replay.main([log, *POLICY_OPTIONS]) == INTERRUPTED
     assert capsys.readouterr().err == ""
 

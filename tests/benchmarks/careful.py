@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, collapse_addresses, ip_address, 
 from typing import Any
 
 from benchmarks.measuring import fresh
-from benchmarks.workload import EVERYONE, OTHER, OWN, Options, Workload
+from benchmarks.workload import EVERYONE, Options, Workload
 
 Address = IPv4Address | IPv6Address
 
@@ -122,10 +122,7 @@ class CarefulPolicy:
             }
             for listener, table in workload.entries.items()
         }
-        hosts, others = (Networks(workload.blocks_at(name).written()) for name in (OWN, OTHER))
-        self.relay_hosts = {
-            listener: others if listener == OTHER else hosts for listener in workload.listeners
-        }
+        self.relay_hosts = workload.by_listener(Networks)
 
     def find(self, listener: str, domain: str) -> Entry | None:
         """The entry that governs a domain."""

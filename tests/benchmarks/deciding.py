@@ -26,12 +26,12 @@ def _run(context: Context, candidates: dict[str, Candidate], base: str) -> dict[
 
 def _put(
     table: Table,
-    context: Context,
+    column: str,
     measured: dict[str, Measured],
     targets: dict[str, Target | None],
 ) -> None:
     for name, figures in measured.items():
-        table.add(name, context.column, figures.ratio, targets.get(name))
+        table.add(name, column, figures.ratio, targets.get(name))
 
 
 def _in_connection(context: Context, questions: Questions) -> Callable[[int], list[Arguments]]:
@@ -156,7 +156,7 @@ def first_seen(context: Context, table: Table) -> None:
     table.add(_NANOSECONDS, context.column, measured[FLOOR].nanoseconds)
     _put(
         table,
-        context,
+        context.column,
         measured,
         {
             "Policy.decide": Target(1.6, 1.3),
@@ -195,7 +195,7 @@ def traffic(context: Context, table: Table) -> None:
     }
     _put(
         table,
-        context,
+        context.column,
         _run(context, candidates, FLOOR),
         {
             "Policy.decide": Target(1.2),
@@ -229,18 +229,13 @@ def many_listeners(settings: Settings) -> Table:
         recipients = context.workload.to_recipients(questions)
         _ask_before(context, questions)
         candidates = {
-            FLOOR: Candidate(context.floor.decide, questions),
-            "Policy.decide": Candidate(context.policy.decide, questions),
-            "Policy.decide_rcpt": Candidate(context.policy.decide_rcpt, recipients),
-            "Connection.decide_rcpt": Candidate(
-                Connection.decide_rcpt, _rcpt_in_connection(context, questions)
-            ),
+            **_decisions(context, questions),
             "floor: decide_rcpt": Candidate(context.floor.decide_rcpt, recipients),
         }
         measured = _run(context, candidates, FLOOR)
-        table.add(_NANOSECONDS, f"{count:,}", measured[FLOOR].nanoseconds)
-        for name, figures in measured.items():
-            table.add(name, f"{count:,}", figures.ratio, None)
+        column = f"{count:,}"
+        table.add(_NANOSECONDS, column, measured[FLOOR].nanoseconds)
+        _put(table, column, measured, {})
     return table
 
 
@@ -250,19 +245,24 @@ AT_LISTENERS: Final = 10_000
 
 def hostile(context: Context, table: Table) -> None:
     """A client that never names a domain twice: whatever is remembered is of no use then."""
-    policy, base = context.policy, context.floor
     questions = context.workload.misses
-    recipients = context.workload.to_recipients(questions)
-    candidates = {
-        FLOOR: Candidate(base.decide, questions),
+    candidates = {**_decisions(context, questions), **_without_memory(context, questions)}
+    _put(table, context.column, _run(context, candidates, FLOOR), {})
+
+
+def _decisions(context: Context, questions: Questions) -> dict[str, Candidate]:
+    """The decisions of the package, beside the floor's."""
+    policy = context.policy
+    return {
+        FLOOR: Candidate(context.floor.decide, questions),
         "Policy.decide": Candidate(policy.decide, questions),
-        "Policy.decide_rcpt": Candidate(policy.decide_rcpt, recipients),
+        "Policy.decide_rcpt": Candidate(
+            policy.decide_rcpt, context.workload.to_recipients(questions)
+        ),
         "Connection.decide_rcpt": Candidate(
             Connection.decide_rcpt, _rcpt_in_connection(context, questions)
         ),
-        **_without_memory(context, questions),
     }
-    _put(table, context, _run(context, candidates, FLOOR), {})
 
 
 def _without_memory(context: Context, questions: Questions) -> dict[str, Candidate]:
@@ -319,7 +319,7 @@ def spellings(context: Context, table: Table) -> None:
         PLAIN,
     )[mapped]
     targets = {name: None if limit is None else Target(limit) for name, (_, limit) in forms.items()}
-    _put(table, context, measured, targets)
+    _put(table, context.column, measured, targets)
 
 
 def _socket_address(text: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
@@ -400,7 +400,7 @@ def limits(context: Context, table: Table) -> None:
         },
         ORDINARY,
     )
-    _put(table, context, measured, {worst: Target(3.0)})
+    _put(table, context.column, measured, {worst: Target(3.0)})
     kinds = {"letters": b"x", "dots": b"x.", "no ASCII": b"\xfc"}
     few = 20 / context.settings.count
     measured = compared(

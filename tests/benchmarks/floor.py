@@ -21,7 +21,7 @@ from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final, NamedTuple
 
 from benchmarks.measuring import fresh
-from benchmarks.workload import EVERYONE, OTHER, OWN, Options, Workload
+from benchmarks.workload import EVERYONE, OWN, Options, Workload
 
 Bounds = Sequence[bytes]
 
@@ -272,16 +272,15 @@ def _listeners(workload: Workload) -> dict[str, Listener]:
 
     names, suffixes, default = tables(EVERYONE)
     assert default is not None
-    hosts, others = (bounds(workload.blocks_at(name).written()) for name in (OWN, OTHER))
     return {
         listener: Listener(
             *tables(listener),
             names,
             suffixes,
             default,
-            *(others if listener == OTHER else hosts),
+            *hosts,
         )
-        for listener in workload.listeners
+        for listener, hosts in workload.by_listener(bounds).items()
     }
 
 

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, cycle
 from socket import AF_INET, AF_INET6, inet_ntop
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from benchmarks.measuring import fresh
 from listener_policy import EsmtpListener, Policy
+
+T = TypeVar("T")
 
 OWN: Final = "10.1.2.3:25"
 """The listener that has entries of its own."""
@@ -192,6 +194,11 @@ class Workload:
         """The `relay_hosts` that hold at one of the listeners."""
         return self.other_blocks if listener == OTHER else self.blocks
 
+    def by_listener(self, make: Callable[[Sequence[str]], T]) -> Mapping[str, T]:
+        """What is made of the `relay_hosts` that hold at each listener; made once of the same."""
+        hosts, others = (make(blocks.written()) for blocks in (self.blocks, self.other_blocks))
+        return {listener: others if listener == OTHER else hosts for listener in self.listeners}
+
     def document(self) -> dict[str, Any]:
         """The entries as a document has them."""
         own = {name: table for name, table in self.entries.items() if name != EVERYONE}
@@ -270,17 +277,17 @@ class Workload:
 
     def _domain(self, rng: random.Random, kind: str, listener: str) -> tuple[str | None, str]:
         """A domain, and the pattern that it was made from."""
-        if kind in self._patterns:
-            own, everyone = (self._patterns[kind].get(name, ()) for name in (listener, EVERYONE))
-            if own or everyone:
-                number = rng.randrange(len(own) + len(everyone))
-                pattern = own[number] if number < len(own) else everyone[number - len(own)]
-                if kind == "exact":
-                    return pattern, fresh(pattern)
-                below = f"{rng.getrandbits(40):x}{pattern[1:]}"
-                return pattern, below if rng.getrandbits(2) else f"mx.{below}"
-        below = "mail." if rng.getrandbits(1) else ""
-        return None, f"{below}g{rng.getrandbits(44):011x}.test"
+        tables = self._patterns.get(kind, {})
+        own, everyone = (tables.get(name, ()) for name in (listener, EVERYONE))
+        if not own and not everyone:
+            below = "mail." if rng.getrandbits(1) else ""
+            return None, f"{below}g{rng.getrandbits(44):011x}.test"
+        number = rng.randrange(len(own) + len(everyone))
+        pattern = own[number] if number < len(own) else everyone[number - len(own)]
+        if kind == "exact":
+            return pattern, fresh(pattern)
+        below = f"{rng.getrandbits(40):x}{pattern[1:]}"
+        return pattern, below if rng.getrandbits(2) else f"mx.{below}"
 
     def to_recipients(
         self, questions: Callable[[int], Sequence[Question]]
